@@ -1,0 +1,1 @@
+"""Benchmark suites, comparisons and reference results."""

@@ -1,0 +1,1 @@
+"""TFLite conversion: quantize, calibrate, compare, describe (model.keras to model.tflite)."""

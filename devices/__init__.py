@@ -1,0 +1,1 @@
+"""Boards as data, and the means to reach them."""

@@ -1,0 +1,58 @@
+"""What tests share: where the real data is, and a quiet TensorFlow."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    if not DATA.is_dir():
+        reason = f"no pictures at {DATA}"
+        if os.environ.get("EDGE_REQUIRE_DATA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the real form: 32×32 pixels to Smiling and Male, with untrained weights."""
+    import keras
+    import tensorflow as tf
+
+    from edge.contract import InputContract
+    from edge.modelfile import ModelCard, pack
+
+    keras.utils.set_random_seed(3)
+    network = keras.Sequential(
+        [
+            keras.Input((32, 32, 3), batch_size=1),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, activation="sigmoid"),
+        ]
+    )
+    graph = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    card = ModelCard(
+        name="tiny",
+        contract=InputContract(width=32, height=32),
+        attributes=("Smiling", "Male"),
+        thresholds=(0.5, 0.5),
+        variant="float32",
+        recipe={},
+        data={},
+        calibration=None,
+        accuracy={},
+        versions={},
+        licence="none",
+    )
+    path = tmp_path_factory.mktemp("models") / "tiny.tflite"
+    path.write_bytes(pack(graph, card))
+    return path
