@@ -1,0 +1,230 @@
+"""Labelled pictures: what a data set holds, what is chosen from it, and a digest of the choice."""
+
+import difflib
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import EdgeError
+from edge.kinds import KINDS, recognised
+from edge.listings import listed
+from edge.readers_folder import read_folder
+from edge.samples import Sample
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled pictures of one source.
+
+    Args:
+        name: The kind of data set: "celeba", "genki4k", "mtfl", "adience" or "folder".
+        root: The folder it was loaded from.
+        attributes: What the labels of each sample say, in their order.
+        samples: In name order.
+        findings: How many of what did not fit, such as labels without a picture.
+        licence: The terms of the pictures, one line.
+    """
+
+    name: str
+    root: Path
+    attributes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    findings: dict[str, int]
+    licence: str
+
+    def __post_init__(self) -> None:
+        lengths = {len(sample.labels) for sample in self.samples} - {len(self.attributes)}
+        if lengths:
+            raise ValueError(f"labels a sample: {lengths}, attributes: {len(self.attributes)}")
+
+    def only(self, split: str) -> "Dataset":
+        """Return the samples of one split; "all" is every sample.
+
+        Raises:
+            EdgeError: There is no such split, or no sample in it.
+        """
+        if split == "all":
+            return self
+        if split not in SPLITS:
+            raise EdgeError(f"unknown split {split}", f"choose one of {', '.join(SPLITS)}, all")
+        samples = tuple(sample for sample in self.samples if sample.split == split)
+        if not samples:
+            counts = Counter(sample.split for sample in self.samples)
+            held = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)
+            raise EdgeError(
+                f"no {split} pictures in {self.name} at {self.root}: {held}",
+                "choose another --split, or all",
+            )
+        return replace(self, samples=samples)
+
+    def with_attributes(self, attributes: Sequence[str], allow_missing: bool = False) -> "Dataset":
+        """Return the samples with these attributes, in this order.
+
+        A name that differs in case or punctuation alone is found, and takes the form asked for.
+
+        Args:
+            attributes: Names, each once.
+            allow_missing: True labels an attribute that the data set lacks as unknown
+                everywhere.
+
+        Raises:
+            EdgeError: The data set lacks an attribute.
+        """
+        wanted = tuple(attributes)
+        if not wanted or len(set(wanted)) < len(wanted):
+            raise EdgeError(
+                f"attributes are {', '.join(wanted) or 'none'}, expected each once",
+                f"choose of {listed(self.attributes, 40)}",
+            )
+        if wanted == self.attributes:
+            return self
+        columns = [self._column(name, allow_missing) for name in wanted]
+        unknown = float("nan")
+        samples = tuple(
+            Sample(
+                old.path,
+                old.member,
+                tuple([unknown if at is None else old.labels[at] for at in columns]),
+                old.split,
+            )
+            for old in self.samples
+        )
+        return replace(self, attributes=wanted, samples=samples)
+
+    def labels_array(self) -> NDArray[np.float32]:
+        """Return the labels, float32 (samples, attributes): 1 yes, 0 no, nan unknown."""
+        labels = [sample.labels for sample in self.samples]
+        return np.array(labels, np.float32).reshape(len(self.samples), len(self.attributes))
+
+    def digest(self) -> str:
+        """Return the sha256 of attributes, and of the names, splits and labels of the samples."""
+        words = {1.0: "1", 0.0: "0"}
+        lines = sorted(
+            "\t".join(
+                (sample.name, sample.split, *[words.get(label, "?") for label in sample.labels])
+            )
+            for sample in self.samples
+        )
+        text = "\n".join(("\t".join(self.attributes), *lines))
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+    def _column(self, name: str, allow_missing: bool) -> int | None:
+        if name in self.attributes:
+            return self.attributes.index(name)
+        plain = [_plain(attribute) for attribute in self.attributes]
+        if plain.count(_plain(name)) == 1:
+            return plain.index(_plain(name))
+        if allow_missing:
+            return None
+        near = difflib.get_close_matches(_plain(name), plain, n=3)
+        close = [self.attributes[plain.index(match)] for match in near]
+        there = f"choose of {listed(self.attributes, 40)}"
+        raise EdgeError(
+            f"{self.name} has no attribute {name}",
+            f"did you mean {' or '.join(close)}? {there}" if close else there,
+        )
+
+
+def load(root: Path, kind: str = "auto", attributes: Sequence[str] | None = None) -> Dataset:
+    """Load the labels of a data set; no picture is opened.
+
+    Args:
+        root: Its folder.
+        kind: "celeba", "genki4k", "mtfl", "adience", "folder", or "auto" to recognise it.
+        attributes: Those wanted, in order; None for all.
+
+    Raises:
+        EdgeError: The folder holds no such data set, a line of it is wrong, or it lacks an
+            attribute.
+    """
+    if kind not in ("auto", "folder", *KINDS):
+        raise EdgeError(
+            f"unknown data set {kind}", f"choose --dataset auto, {', '.join(KINDS)} or folder"
+        )
+    try:
+        os.scandir(root).close()
+        name = recognised(root) if kind == "auto" else kind
+        if name == "folder":
+            listing = read_folder(root, attributes or ())
+            licence = "unknown: that of the pictures' owner"
+        else:
+            listing, licence = KINDS[name].read(root), KINDS[name].licence
+    except OSError as error:
+        raise EdgeError(
+            f"cannot read {error.filename or root}: {error.strerror}",
+            "point --data at the folder of a data set",
+        ) from error
+    samples = sorted(listing.samples, key=lambda sample: (sample.name, str(sample.path)))
+    findings = {what: count for what, count in listing.findings.items() if count}
+    dataset = Dataset(name, root, listing.attributes, tuple(samples), findings, licence)
+    return dataset if attributes is None else dataset.with_attributes(attributes)
+
+
+def balanced_subset(
+    dataset: Dataset, counts: tuple[int, int, int], attribute: str, seed: int
+) -> Dataset:
+    """Choose pictures at random, half with an attribute and half without.
+
+    The choice depends on seed and picture names alone; a smaller subset of the same seed is part
+    of a larger one.
+
+    Args:
+        dataset: What to choose from.
+        counts: Pictures of train, val and test.
+        attribute: The one to balance; pictures where it is unknown are left out.
+        seed: Any integer.
+
+    Raises:
+        EdgeError: A split has too few pictures of a class, or a count is negative or odd.
+    """
+    if min(counts) < 0 or any(count % 2 for count in counts) or not any(counts):
+        raise EdgeError(
+            f"subset {','.join(map(str, counts))} cannot be halved into two classes",
+            "give even counts of pictures, as in --subset 10000,2500,2500",
+        )
+    labels = dataset.with_attributes([attribute]).labels_array()[:, 0]
+    classes: dict[tuple[str, float], list[int]] = {
+        (split, label): [] for split in SPLITS for label in (1.0, 0.0)
+    }
+    for index, (sample, label) in enumerate(zip(dataset.samples, labels.tolist(), strict=True)):
+        if (sample.split, label) in classes:
+            classes[sample.split, label].append(index)
+    wanted = dict(zip(SPLITS, counts, strict=True))
+    if any(len(members) < wanted[split] // 2 for (split, _), members in classes.items()):
+        raise _too_few(attribute, counts, {key: len(group) for key, group in classes.items()})
+    chosen: list[int] = []
+    for (split, _), members in classes.items():
+        members.sort(key=lambda index: _draw(dataset.samples[index].name, seed))
+        chosen += members[: wanted[split] // 2]
+    return replace(dataset, samples=tuple(dataset.samples[index] for index in sorted(chosen)))
+
+
+def _too_few(
+    attribute: str, counts: tuple[int, int, int], held: dict[tuple[str, float], int]
+) -> EdgeError:
+    there = "; ".join(
+        f"{split} {held[split, 1.0]:,} yes, {held[split, 0.0]:,} no" for split in SPLITS
+    )
+    halves = ", ".join(f"{count // 2:,}" for count in counts)
+    most = ",".join(str(2 * min(held[split, 1.0], held[split, 0.0])) for split in SPLITS)
+    return EdgeError(
+        f"{attribute} needs {halves} of each class, there are {there}",
+        f"the most is --subset {most}",
+    )
+
+
+def _draw(name: str, seed: int) -> bytes:
+    """Return a picture's place in the lottery of a seed, the same for every NumPy version."""
+    return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,0 +1,377 @@
+"""Selection, subsets, digest and recognition of data sets, and the counts of the real ones."""
+
+import math
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.datasets import Dataset, Sample, balanced_subset, load
+from edge.errors import EdgeError
+
+NAN = float("nan")
+
+
+def make_dataset(count: int = 60) -> Dataset:
+    """Make one with a third of each split; Smiling alternates, Male is yes for every fifth."""
+    samples = tuple(
+        Sample(
+            Path(f"/nowhere/{n:04d}.jpg"),
+            None,
+            (float(n % 2), float(n % 5 == 0)),
+            ("train", "val", "test")[n % 3],
+        )
+        for n in range(count)
+    )
+    return Dataset("celeba", Path("/nowhere"), ("Smiling", "Male"), samples, {}, "none")
+
+
+def counts(dataset: Dataset) -> tuple[int, int, int]:
+    held = Counter(sample.split for sample in dataset.samples)
+    return held["train"], held["val"], held["test"]
+
+
+def put_picture(path: Path, value: int = 100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, np.full((8, 6, 3), value, np.uint8))[1].tobytes())
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_only_keeps_one_split(split: str) -> None:
+    part = make_dataset().only(split)
+    assert len(part.samples) == 20
+    assert {sample.split for sample in part.samples} == {split}
+
+
+def test_only_all_keeps_everything() -> None:
+    assert make_dataset().only("all") == make_dataset()
+
+
+def test_an_empty_split_lists_the_counts() -> None:
+    dataset = make_dataset().only("train")
+    with pytest.raises(EdgeError, match=r"no val pictures in celeba .* train 20, val 0, test 0"):
+        dataset.only("val")
+    with pytest.raises(EdgeError, match="unknown split holdout"):
+        dataset.only("holdout")
+
+
+def test_attributes_are_chosen_in_order() -> None:
+    swapped = make_dataset().with_attributes(["Male", "Smiling"])
+    assert swapped.attributes == ("Male", "Smiling")
+    assert np.array_equal(swapped.labels_array(), make_dataset().labels_array()[:, ::-1])
+    assert make_dataset().with_attributes(["Male"]).labels_array().shape == (60, 1)
+
+
+def test_an_attribute_is_found_whatever_its_case() -> None:
+    dataset = replace(make_dataset(), attributes=("smiling", "Wearing_Hat"))
+    chosen = dataset.with_attributes(["WearingHat", "Smiling"])
+    assert chosen.attributes == ("WearingHat", "Smiling")
+    assert np.array_equal(chosen.labels_array(), dataset.labels_array()[:, ::-1])
+
+
+def test_an_unknown_attribute_names_those_that_are_close() -> None:
+    with pytest.raises(EdgeError, match="celeba has no attribute Smilling") as caught:
+        make_dataset().with_attributes(["Male", "Smilling"])
+    assert caught.value.hint == "did you mean Smiling? choose of Smiling, Male"
+    with pytest.raises(EdgeError) as caught:
+        make_dataset().with_attributes(["Xyz"])
+    assert caught.value.hint == "choose of Smiling, Male"
+
+
+@pytest.mark.parametrize("names", [[], ["Male", "Male"]])
+def test_attributes_are_each_asked_for_once(names: list[str]) -> None:
+    with pytest.raises(EdgeError, match="expected each once"):
+        make_dataset().with_attributes(names)
+
+
+def test_a_missing_attribute_is_unknown_where_that_is_allowed() -> None:
+    dataset = make_dataset().with_attributes(["Eyeglasses", "Male"], allow_missing=True)
+    labels = dataset.labels_array()
+    assert np.isnan(labels[:, 0]).all()
+    assert np.array_equal(labels[:, 1], make_dataset().labels_array()[:, 1])
+
+
+def test_labels_are_float32_with_a_row_a_sample() -> None:
+    labels = make_dataset().labels_array()
+    assert labels.dtype == np.float32
+    assert labels[:3].tolist() == [[0, 1], [1, 0], [0, 0]]
+    assert replace(make_dataset(), samples=()).labels_array().shape == (0, 2)
+
+
+def test_labels_of_another_length_cannot_be_constructed() -> None:
+    with pytest.raises(ValueError, match="labels a sample"):
+        replace(make_dataset(), attributes=("Smiling",))
+
+
+def test_a_subset_is_half_yes_half_no_in_each_split() -> None:
+    subset = balanced_subset(make_dataset(), (10, 6, 4), "Smiling", seed=3)
+    assert counts(subset) == (10, 6, 4)
+    for split in ("train", "val", "test"):
+        assert subset.only(split).labels_array()[:, 0].mean() == 0.5
+    assert subset.attributes == ("Smiling", "Male")
+    names = [sample.name for sample in subset.samples]
+    assert names == sorted(names)
+
+
+def test_a_subset_follows_its_seed_alone() -> None:
+    dataset = make_dataset()
+    shuffled = replace(dataset, samples=dataset.samples[::-1])
+    chosen = balanced_subset(dataset, (8, 4, 4), "Smiling", seed=1)
+    assert balanced_subset(shuffled, (8, 4, 4), "Smiling", seed=1).digest() == chosen.digest()
+    assert balanced_subset(dataset, (8, 4, 4), "Smiling", seed=2).digest() != chosen.digest()
+
+
+def test_a_smaller_subset_is_part_of_a_larger() -> None:
+    small = balanced_subset(make_dataset(), (4, 2, 2), "Smiling", seed=0)
+    large = balanced_subset(make_dataset(), (12, 6, 6), "Smiling", seed=0)
+    assert set(small.samples) < set(large.samples)
+
+
+def test_a_subset_may_leave_splits_out() -> None:
+    assert counts(balanced_subset(make_dataset(), (0, 0, 6), "Male", seed=0)) == (0, 0, 6)
+
+
+def test_a_subset_that_cannot_be_met_says_what_there_is() -> None:
+    with pytest.raises(EdgeError, match=r"train 4 yes, 16 no; val 4 yes, 16 no") as caught:
+        balanced_subset(make_dataset(), (10, 4, 4), "Male", seed=0)
+    assert caught.value.hint == "the most is --subset 8,8,8"
+
+
+def test_pictures_of_unknown_label_are_left_out_of_a_subset() -> None:
+    dataset = make_dataset()
+    unknown = [replace(sample, labels=(NAN, NAN)) for sample in dataset.samples[:30]]
+    half = replace(dataset, samples=(*unknown, *dataset.samples[30:]))
+    subset = balanced_subset(half, (10, 10, 10), "Smiling", seed=0)
+    assert not np.isnan(subset.labels_array()).any()
+
+
+@pytest.mark.parametrize("wanted", [(3, 2, 2), (-2, 2, 2), (0, 0, 0)])
+def test_counts_that_cannot_be_halved_are_refused(wanted: tuple[int, int, int]) -> None:
+    with pytest.raises(EdgeError, match="cannot be halved"):
+        balanced_subset(make_dataset(), wanted, "Smiling", seed=0)
+
+
+def test_the_digest_is_that_of_names_splits_and_labels() -> None:
+    dataset = make_dataset()
+    moved = tuple(replace(s, path=Path("/else") / s.path.name) for s in reversed(dataset.samples))
+    assert replace(dataset, root=Path("/else"), samples=moved).digest() == dataset.digest()
+    assert len(dataset.digest()) == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: replace(s, labels=(1.0, 1.0)),
+        lambda s: replace(s, labels=(0.0, NAN)),
+        lambda s: replace(s, split="val"),
+        lambda s: replace(s, path=Path("/nowhere/other.jpg")),
+    ],
+)
+def test_the_digest_sees_every_change(change: Callable[[Sample], Sample]) -> None:
+    dataset = make_dataset()
+    first, *others = dataset.samples
+    changed = change(first)
+    assert changed.labels != first.labels or changed != first
+    assert replace(dataset, samples=(changed, *others)).digest() != dataset.digest()
+    assert replace(dataset, attributes=("Smiling", "Young")).digest() != dataset.digest()
+
+
+def test_the_digest_of_a_version_is_that_of_the_next() -> None:
+    digest = make_dataset(6).digest()
+    assert digest == "993b2dd3b8e561a28de97c439edba3a18c9c34e1d7ced06b3cdcc5ee49c04734"
+
+
+def test_names_that_are_not_unicode_do_not_break_the_digest(tmp_path: Path) -> None:
+    dataset = make_dataset(2)
+    odd = replace(dataset.samples[0], path=Path("/nowhere/\udce9.jpg"))
+    assert len(replace(dataset, samples=(odd,)).digest()) == 64
+
+
+def test_a_sample_is_read_from_a_file_and_from_a_zip(tmp_path: Path) -> None:
+    put_picture(tmp_path / "a.png", 77)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "inner/a.png")
+    plain = Sample(tmp_path / "a.png", None, (), "train")
+    packed = Sample(tmp_path / "all.zip", "inner/a.png", (), "train")
+    assert plain.name == packed.name == "a.png"
+    assert np.array_equal(plain.read(), np.full((8, 6, 3), 77))
+    assert np.array_equal(packed.read(), plain.read())
+
+
+def test_a_zip_is_read_by_many_threads_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(64):
+            picture = np.full((32, 32, 3), n, np.uint8)
+            archive.writestr(f"{n}.png", cv2.imencode(".png", picture)[1].tobytes())
+    wrong: list[object] = []
+
+    def read_all() -> None:
+        for n in range(64):
+            try:
+                if set(Sample(path, f"{n}.png", (), "train").read().ravel()) != {n}:
+                    wrong.append(n)
+            except EdgeError as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=read_all) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_damaged_picture_is_found_when_it_is_read(tmp_path: Path) -> None:
+    put_picture(tmp_path / "yes" / "a.jpg")
+    put_picture(tmp_path / "no" / "b.jpg")
+    (tmp_path / "no" / "b.jpg").write_bytes((tmp_path / "no" / "b.jpg").read_bytes()[:-20])
+    whole, cut = load(tmp_path).samples
+    assert whole.read().shape == (8, 6, 3)
+    with pytest.raises(EdgeError, match=r"b\.jpg is cut short"):
+        cut.read()
+
+
+def test_a_damaged_or_missing_member_of_a_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"A" * 100)
+        archive.writestr("b.png", b"no picture")
+    path.write_bytes(path.read_bytes().replace(b"AAAA", b"BBBB", 1))
+    for member, message in {
+        "a.png": "Bad CRC", "b.png": "is not a picture", "c.png": "no item named",
+    }.items():  # fmt: skip
+        with pytest.raises(EdgeError, match=rf"all\.zip:{member}.*{message}"):
+            Sample(path, member, (), "test").read()
+    with pytest.raises(EdgeError, match=r"gone\.zip"):
+        Sample(tmp_path / "gone.zip", "a.png", (), "test").read()
+
+
+def test_samples_are_in_name_order_and_any_attribute_can_be_asked_for(tmp_path: Path) -> None:
+    for name in ("b/1.jpg", "a/2.jpg", "c/0.jpg", "a/1.jpg"):
+        put_picture(tmp_path / name)
+    dataset = load(tmp_path, attributes=["c", "a"])
+    assert [s.name for s in dataset.samples] == ["0.jpg", "1.jpg", "1.jpg", "2.jpg"]
+    assert dataset.labels_array().tolist() == [[1, 0], [0, 1], [0, 0], [0, 1]]
+
+
+def test_a_folder_that_is_no_data_set_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match=r"no data set in .*, which holds nothing") as caught:
+        load(tmp_path)
+    for sign in ("list_attr_celeba.txt", "labels.txt", "training.txt", "fold_0_data.txt"):
+        assert sign in caught.value.hint
+    with pytest.raises(EdgeError, match=r"cannot read .*none: No such file"):
+        load(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgeError, match=r"cannot read .*file: Not a directory"):
+        load(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign"),
+    [
+        ("celeba", "list_attr_celeba"),
+        ("genki4k", "labels.txt"),
+        ("mtfl", "training.txt"),
+        ("adience", "faces or aligned"),
+        ("folder", "two or more folders"),
+    ],
+)
+def test_the_wrong_kind_says_what_was_found(tmp_path: Path, kind: str, sign: str) -> None:
+    put_picture(tmp_path / "holiday" / "a.jpg")
+    with pytest.raises(EdgeError, match=rf"looked for .*{sign}.* found holiday"):
+        load(tmp_path, kind)
+
+
+def test_an_unknown_kind_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="unknown data set lfw") as caught:
+        load(tmp_path, "lfw")
+    assert "celeba, genki4k, mtfl, adience or folder" in caught.value.hint
+
+
+def test_a_folder_of_data_sets_is_not_taken_for_classes(tmp_path: Path) -> None:
+    put_picture(tmp_path / "genki4k" / "files" / "file0001.jpg")
+    (tmp_path / "genki4k" / "labels.txt").write_text("1\n")
+    put_picture(tmp_path / "mine" / "a.jpg")
+    with pytest.raises(EdgeError, match="its folders are: genki4k") as caught:
+        load(tmp_path)
+    assert caught.value.hint.endswith(f"--data {tmp_path / 'genki4k'}")
+
+
+def test_two_kinds_in_one_folder_must_be_told_apart(tmp_path: Path) -> None:
+    put_picture(tmp_path / "files" / "file0001.jpg")
+    (tmp_path / "labels.txt").write_text("1\n")
+    (tmp_path / "training.txt").touch()
+    with pytest.raises(EdgeError, match="genki4k and mtfl"):
+        load(tmp_path)
+    assert len(load(tmp_path, "genki4k").samples) == 1
+
+
+def test_tensorflow_stays_out() -> None:
+    code = (
+        "import sys, edge.datasets; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout == "[]\n"
+
+
+def test_a_list_of_200_000_loads_in_seconds(tmp_path: Path) -> None:
+    rows = 200_000
+    names = [f"{n:06d}.jpg" for n in range(1, rows + 1)]
+    labels = " -1  1" * 20
+    attributes = " ".join(f"A{n}" for n in range(40))
+    body = "".join(f"{name} {labels}\n" for name in names)
+    (tmp_path / "list_attr_celeba.txt").write_text(f"{rows}\n{attributes}\n{body}")
+    (tmp_path / "list_eval_partition.txt").write_text("".join(f"{name} 0\n" for name in names))
+    with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w") as archive:
+        for name in names[:1000]:
+            archive.writestr(f"img_align_celeba/{name}", b"")
+    start = time.process_time()
+    dataset = load(tmp_path)
+    assert time.process_time() - start < 8
+    assert len(dataset.samples) == 1000
+    assert dataset.findings == {"labels without a picture": rows - 1000}
+
+
+@pytest.mark.data
+def test_the_real_celeba(data_dir: Path) -> None:
+    dataset = load(data_dir / "celeba")
+    assert (dataset.name, len(dataset.attributes)) == ("celeba", 40)
+    assert counts(dataset) == (20_000, 2_510, 2_505)
+    assert dataset.findings == {"labels without a picture": 3_000}
+    yes = {
+        split: int(dataset.only(split).with_attributes(["Smiling"]).labels_array().sum())
+        for split in ("train", "val", "test")
+    }
+    assert yes == {"train": 9_691, "val": 1_254, "test": 1_251}
+    assert dataset.samples[0].read().shape == (218, 178, 3)
+
+
+@pytest.mark.data
+def test_the_balanced_protocol_on_the_real_celeba(data_dir: Path) -> None:
+    dataset = load(data_dir / "celeba", "celeba", ["Smiling", "Male"])
+    subset = balanced_subset(dataset, (10_000, 2_500, 2_500), "Smiling", seed=0)
+    assert counts(subset) == (10_000, 2_500, 2_500)
+    assert subset.labels_array()[:, 0].mean() == 0.5
+    with pytest.raises(EdgeError, match=r"train 9,051 yes, 10,949 no"):
+        balanced_subset(dataset, (20_000, 5_000, 5_000), "Male", seed=0)
+
+
+@pytest.mark.data
+def test_the_real_genki4k_and_mtfl(data_dir: Path) -> None:
+    genki4k = load(data_dir / "genki4k")
+    assert (genki4k.name, counts(genki4k)) == ("genki4k", (0, 0, 2_000))
+    assert genki4k.findings == {"labels without a picture": 2_000}
+    mtfl = load(data_dir / "mtfl")
+    assert (mtfl.name, counts(mtfl)) == ("mtfl", (10_000, 0, 0))
+    assert mtfl.findings == {}
+    assert not any(math.isnan(label) for sample in mtfl.samples for label in sample.labels)
