@@ -1,0 +1,354 @@
+"""The front door: each command parses, calls one function and prints."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edge.errors import EdgeError
+from edge.options import (
+    AttributesOption,
+    Crop,
+    DataOption,
+    DetectorOption,
+    DeterministicOption,
+    EpochsOption,
+    IoType,
+    JsonOption,
+    KindsOption,
+    MaxDropOption,
+    ModelOption,
+    RecipeOption,
+    ResumeOption,
+    RuntimeOption,
+    SeedOption,
+    Split,
+    SubsetOption,
+    ThreadsOption,
+)
+
+if TYPE_CHECKING:
+    from edge.modelfile import ModelFile
+    from edge.runtime.evaluate import Subject
+    from edge.runtime.screen import Screen
+
+_MAX_AUTO_THREADS = 4
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can cause into words and an exit status; bugs keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except EdgeError as error:
+            # One line each, whatever a file name holds.
+            print("error:", " ".join(error.message.splitlines()), file=sys.stderr)
+            print("hint:", " ".join(error.hint.splitlines()), file=sys.stderr)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+        except BrokenPipeError:
+            # The reader has had enough; Python would complain once more when it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+        return result
+
+
+app = typer.Typer(
+    cls=_Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(no_args_is_help=True, help="Look at model files.")
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from edge import __version__
+
+        print(f"edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: edge run --demo")
+def _edge(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """From a folder of labelled faces to a small, fast model that runs on an edge device."""
+
+
+@app.command(epilog="Example: edge run photos/ --json > faces.jsonl")
+def run(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Picture, folder, video, or rtsp/http address; without one: the camera.",
+        ),
+    ] = None,
+    camera: Annotated[
+        str,
+        typer.Option(envvar="EDGE_CAMERA", metavar="N|/dev/videoN", help="Which camera."),
+    ] = "0",
+    demo: Annotated[bool, typer.Option("--demo", help="Show faces that edge brings.")] = False,
+    model: ModelOption = "default",
+    detector: DetectorOption = None,
+    runtime: RuntimeOption = "auto",
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Stop after N frames; the demo stops after 300."),
+    ] = None,
+    threads: ThreadsOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Find faces in pictures, a video or a camera, and say what is true of each."""
+    if demo and source is not None:
+        raise typer.BadParameter("give a SOURCE or --demo, not both")
+    count = _thread_count(threads)
+    from edge.runtime.outputs import JsonLines
+    from edge.runtime.pipeline import RunOptions
+    from edge.runtime.pipeline import run as run_pipeline
+
+    options = RunOptions(source=source, camera=camera, demo=demo, frames=frames, model=model,
+                         detector=detector, runtime=runtime, threads=count)  # fmt: skip
+    run_pipeline(options, JsonLines(sys.stdout) if as_json else _screen(), warn=_warn)
+
+
+@app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")
+def train(
+    network: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Network; see --list.")
+    ] = None,
+    data: DataOption = None,
+    dataset: KindsOption = None,
+    attributes: AttributesOption = "Smiling,Male",
+    recipe: RecipeOption = None,
+    subset: SubsetOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    deterministic: DeterministicOption = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run folder; default: runs/RECIPE.")
+    ] = None,
+    resume: ResumeOption = False,
+    listing: Annotated[bool, typer.Option("--list", help="List networks and recipes.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network on labelled faces, into a run folder."""
+    from edge.quiet import quiet
+
+    with quiet(ImportError):
+        training = _training()
+        from edge.train import tables
+    if listing:
+        _print(tables.listing(), tables.list_tables, as_json)
+        return
+    folder = out or Path("runs") / (recipe or network or "default")
+    if resume and (folder / "config.json").exists():
+        job = training.job_of(folder)
+    else:
+        job = training.make_job(
+            network, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
+            subset=subset, epochs=epochs, seed=seed, deterministic=deterministic,
+        )  # fmt: skip
+    config = training.train(job, folder, resume=resume, report=_say)
+    _print(config, lambda run: tables.run_table(run, folder), as_json)
+
+
+@app.command(epilog="Example: edge convert runs/proposed --int8 --max-drop 0.5")
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE.keras", help="What `edge train` wrote.")
+    ],
+    int8: Annotated[bool, typer.Option("--int8", help="Integers throughout.")] = False,
+    float16: Annotated[bool, typer.Option("--float16", help="Half-precision weights.")] = False,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Integer weights only.")] = False,
+    float32: Annotated[bool, typer.Option("--float32", help="As it was trained.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All four of them.")] = False,
+    io: Annotated[IoType, typer.Option(help="Input and output of --int8.")] = "uint8",
+    data: DataOption = None,
+    calibration: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Training pictures that set the ranges.")
+    ] = 200,
+    seed: SeedOption = 0,
+    max_drop: MaxDropOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Write in spite of --max-drop.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="Default: in the run folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Convert a trained network to .tflite and compare it with its float form."""
+    asked = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8}
+    variants = [name for name, wanted in asked.items() if wanted or every]
+    from edge.quiet import quiet
+
+    with quiet(ImportError):
+        _training()
+        from edge.convert import tables
+        from edge.convert.convert import convert as convert_run
+    report = convert_run(
+        source, variants, io=io, data=data or [], calibration=calibration, seed=seed,
+        max_drop=max_drop, force=force, out=out,
+    )  # fmt: skip
+    _print(report, tables.verdict, as_json)
+
+
+@app.command(epilog="Example: edge evaluate default --data genki4k/ --split test")
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FILE", help="Bundled model, .tflite or .keras file.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
+    dataset: Annotated[
+        str,
+        typer.Option(metavar="KIND", help="auto, celeba, genki4k, mtfl, adience or folder."),
+    ] = "auto",
+    split: Annotated[Split, typer.Option(help="Which pictures.")] = "test",
+    crop: Annotated[
+        Crop, typer.Option(help="What the model sees: the face, or the whole picture.")
+    ] = "detect",
+    detector: DetectorOption = None,
+    runtime: RuntimeOption = "auto",
+    threads: ThreadsOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how right a model is on labelled pictures."""
+    count = _thread_count(threads)
+    subject = _open_subject(Path(model), runtime, count)
+    from edge.runtime.evaluate import evaluate_subject
+    from edge.runtime.screen import evaluation_table
+
+    result = evaluate_subject(
+        subject, data, kind=dataset, split=split, crop=crop, detector=detector,
+        runtime=runtime, threads=count, warn=_warn,
+    )  # fmt: skip
+    _print(result, evaluation_table, as_json)
+
+
+@models.command("list", epilog="Example: edge models list")
+def models_list(as_json: JsonOption = False) -> None:
+    """List the models that come with edge."""
+    from edge.modelfile import bundled_models, read_model
+    from edge.runtime.outputs import to_json
+    from edge.runtime.screen import models_table, show
+
+    cards = {name: _described(read_model(path)) for name, path in bundled_models().items()}
+    print(to_json(cards, indent=2)) if as_json else show(models_table(cards))
+
+
+@models.command("show", epilog="Example: edge models show default")
+def models_show(
+    model: Annotated[str, typer.Argument(metavar="NAME|FILE")], as_json: JsonOption = False
+) -> None:
+    """Show what a model file says of itself."""
+    from edge.modelfile import read_model, resolve_model
+    from edge.runtime.outputs import to_json
+    from edge.runtime.screen import card_table, show
+
+    card = _described(read_model(resolve_model(model)))
+    print(to_json(card, indent=2)) if as_json else show(card_table(card))
+
+
+@models.command("verify", epilog="Example: edge models verify default face.tflite")
+def models_verify(
+    files: Annotated[list[str], typer.Argument(metavar="NAME|FILE...")],
+    runtime: RuntimeOption = "auto",
+) -> None:
+    """Check that model files are whole and can be run here."""
+    from edge.modelfile import read_model, resolve_model
+    from edge.runtime.classifier import Classifier
+
+    for file in files:
+        path = resolve_model(file)
+        classifier = Classifier(read_model(path), runtime=runtime)
+        print(f"{path} is whole and opens with {classifier.runtime}")
+
+
+def _open_subject(path: Path, runtime: str, threads: int) -> "Subject":
+    """Open a .keras file or a run folder with Keras, anything else with a TFLite runtime."""
+    if path.suffix == ".keras" or (path / "model.keras").is_file():
+        from edge.quiet import quiet
+
+        with quiet(ImportError):
+            _training()
+            from edge.train.model import KerasClassifier
+
+            return KerasClassifier(path)
+    from edge.modelfile import read_model, resolve_model
+    from edge.runtime.classifier import Classifier
+
+    model = read_model(resolve_model(str(path)))
+    return Classifier(model, runtime=runtime, threads=threads)
+
+
+def _described(model: "ModelFile") -> dict[str, Any]:
+    """Return a model's card with what the file itself adds."""
+    file = {"file": str(model.path), "size_bytes": model.path.stat().st_size}
+    return file | {"sha256": model.sha256} | model.card.to_json()
+
+
+def _screen() -> "Screen":
+    from edge.runtime.screen import Screen
+
+    return Screen(sys.stdout)
+
+
+def _thread_count(threads: str) -> int:
+    if threads == "auto":
+        from edge.environment import usable_cores
+
+        return min(max(usable_cores() // 2, 1), _MAX_AUTO_THREADS)
+    if not threads.isdecimal() or not 0 < int(threads) <= 1024:
+        raise typer.BadParameter(f"--threads is {threads}, expected 1 to 1024, or auto")
+    return int(threads)
+
+
+def _training() -> Any:
+    """Import what needs Keras and TensorFlow, or say what to install."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        from edge.train import run as training
+    except ImportError as error:
+        raise EdgeError(
+            f"{error.name} is not installed here", "pip install 'edge-tflite[train]'"
+        ) from error
+    return training
+
+
+def _print(value: Any, table: Callable[[Any], Any], as_json: bool) -> None:
+    if as_json:
+        from edge.runtime.outputs import to_json
+
+        print(to_json(value))
+    else:
+        from edge.runtime.screen import show
+
+        show(table(value))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _warn(sentence: str) -> None:
+    print("warning:", " ".join(sentence.splitlines()), file=sys.stderr)

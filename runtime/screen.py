@@ -1,0 +1,214 @@
+"""Results for people: a live table while a run goes on, and tables at the end."""
+
+import math
+import sys
+import time
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from edge.faces import Face
+from edge.runtime.outputs import readable
+from edge.runtime.pipeline import STAGES, Result
+
+_LINE_EVERY_S = 0.25
+_MAX_FACES = 8
+_LOG_WIDTH = 120
+
+
+class _Console(Console):
+    def __init__(self, stream: TextIO) -> None:
+        # A log is as wide as its tables; rich would take it for a terminal of 80 columns.
+        width = None if stream.isatty() else _LOG_WIDTH
+        super().__init__(file=stream, width=width, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        # A reader that has seen enough is no error here; rich would leave with status 1.
+        raise BrokenPipeError
+
+
+class Screen:
+    """What a person reads: a live table on a terminal, else lines; then a summary.
+
+    Args:
+        stream: Where it goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = _Console(stream)
+        self._live: Live | None = None
+        self._shown = -math.inf
+        self._source = ""
+        self._last: Result | None = None
+
+    def show(self, result: Result) -> None:
+        """Show one frame; between two looks of a person a frame is not drawn."""
+        if result.faces or self._last is None:
+            self._last = result
+        now = time.monotonic()
+        # Each picture of a folder has a name of its own and is shown, however fast they come.
+        if result.frame.source == self._source and now - self._shown < _LINE_EVERY_S:
+            return
+        self._shown, self._source = now, result.frame.source
+        if self._console.is_terminal:
+            self._draw(result)
+        else:
+            self._print(_line(result))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Show the last faces, the latency of each stage and what was used."""
+        if self._live is not None:
+            self._live.stop()
+        if self._last is not None:
+            self._print("")
+            self._console.print(faces_table(self._last))
+        self._console.print(latency_table(summary["latency_ms"]))
+        for line in _summary_lines(summary):
+            self._print(line)
+
+    def _draw(self, result: Result) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(faces_table(result), refresh=True)
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+        self._console.file.flush()
+
+
+def faces_table(result: Result) -> Table:
+    """Return the faces of one frame, each with its attributes."""
+    frame, found = result.frame, _faces_found(result)
+    title = f"frame {frame.index} of {readable(frame.source)}: {found}"
+    table = Table(
+        title=Text(f"{title}, {result.latency_ms['total']:.1f} ms"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    rows, columns = frame.picture.shape[:2]
+    for heading in ("face", "box x, y, width, height", "score"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in result.faces[0].attributes if result.faces else ():
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for number, face in enumerate(result.faces[:_MAX_FACES], 1):
+        place = ", ".join(f"{v:.0f}" for v in face.detection.box.in_pixels(columns, rows))
+        values = [_attribute(face, name) for name in face.attributes]
+        table.add_row(str(number), place, f"{face.detection.score:.2f}", *values)
+    return table
+
+
+def latency_table(latency_ms: dict[str, dict[str, float | None]]) -> Table:
+    """Return the statistics of each stage, in milliseconds."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("latency, ms")
+    columns = ("mean", "p50", "p95", "p99", "max")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for stage in STAGES:
+        values = [latency_ms[stage][column] for column in columns]
+        table.add_row(stage, *("–" if value is None else f"{value:.2f}" for value in values))
+    return table
+
+
+def evaluation_table(result: dict[str, Any]) -> Table:
+    """Return what `edge evaluate` measured, one line an attribute."""
+    found = f"{result['detected']:,} of {result['samples']:,} pictures with a face"
+    table = Table(
+        title=Text(f"{result['model']['name']} on {result['dataset']}, {result['split']}: {found}"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    table.add_column("attribute")
+    for heading in ("accuracy", "95 % interval", "F1", "ROC AUC", "threshold", "positives"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, score in result["attributes"].items():
+        low, high = score["ci95"]
+        auc = score["roc_auc"]
+        table.add_row(Text(name), f"{score['accuracy']:.4f}", f"{low:.4f}–{high:.4f}",
+                      f"{score['f1']:.4f}", "–" if auc is None else f"{auc:.4f}",
+                      f"{score['threshold']:.2f}", f"{score['positives']:,}")  # fmt: skip
+    return table
+
+
+def models_table(cards: dict[str, dict[str, Any]]) -> Table:
+    """Return models, one a line: name to a described card."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("name", "variant", "attributes"):
+        table.add_column(heading)
+    table.add_column("kB", justify="right")
+    for name, card in cards.items():
+        attributes = ", ".join(card["attributes"])
+        table.add_row(Text(name), card["variant"], attributes, f"{card['size_bytes'] / 1000:.0f}")
+    return table
+
+
+def card_table(card: dict[str, Any]) -> Table:
+    """Return a described card, one fact a line."""
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _flat(card):
+        table.add_row(Text(name), Text("–" if value is None else str(value)))
+    return table
+
+
+def show(table: RenderableType) -> None:
+    """Print a table to stdout."""
+    _Console(sys.stdout).print(table)
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the leaves of nested objects, each with the path to it."""
+    leaves: list[tuple[str, Any]] = []
+    for name, item in value.items():
+        if isinstance(item, dict):
+            leaves += _flat(item, f"{prefix}{name}.")
+        elif isinstance(item, list):
+            shown = ", ".join(map(str, item[:10]))
+            leaves.append((prefix + name, f"{shown} … ({len(item):,})" if item[10:] else shown))
+        else:
+            leaves.append((prefix + name, item))
+    return leaves
+
+
+def _line(result: Result) -> str:
+    faces = [
+        ", ".join(f"{name} {value:.2f}" for name, value in face.attributes.items())
+        for face in result.faces[:_MAX_FACES]
+    ]
+    found = f"{_faces_found(result)}: {'; '.join(faces)}" if faces else _faces_found(result)
+    total = result.latency_ms["total"]
+    return f"{result.frame.index:>6}  {readable(result.frame.source)}  {found}  {total:.1f} ms"
+
+
+def _faces_found(result: Result) -> str:
+    """Return the number of faces in words."""
+    count = len(result.faces)
+    return "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
+
+
+def _attribute(face: Face, name: str) -> Text:
+    held = name in face.labels
+    # Bold is lost in a log; the word is not.
+    word = "yes" if held else "no"
+    return Text(f"{word} {face.attributes[name]:.2f}", style="bold green" if held else "")
+
+
+def _summary_lines(summary: dict[str, Any]) -> list[str]:
+    """Return what a run adds up to, beside its latency."""
+    model = summary["model"]
+    fps, unreadable = summary["fps"], summary["unreadable"]
+    lines = [
+        f"frames        {summary['frames']}, {summary['dropped']} dropped, {fps:.1f} FPS",
+        f"first result  {summary['first_result_ms']:.0f} ms after the start",
+        f"model         {model['name']} {model['variant']}, sha256 {model['sha256'][:12]}",
+        f"runtime       {summary['runtime']}, threads {summary['environment']['threads']}",
+        f"detector      {summary['detector']['name']}",
+        f"memory        {summary['peak_rss_mb']:.0f} MB at most",
+    ]
+    return lines + ([f"unreadable    {unreadable}"] if unreadable else [])

@@ -1,0 +1,303 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.assets import fetch
+from edge.cli import main
+from edge.modelfile import CARD_FILE, SCHEMA, pack, read_model
+
+COMMANDS = [["run"], ["evaluate"], ["models", "show"], ["models", "list"], ["models", "verify"]]
+FORBIDDEN = ("tensorflow", "keras", "numpy", "cv2")
+
+Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def edge(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    command = [sys.executable, "-m", "edge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False,
+                          env=os.environ | environment)  # fmt: skip
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+    """Run the command in this process; what native libraries write to stderr is seen as well."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["edge", *map(str, arguments)])
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess([], ended.value.code or 0, out, err)
+
+    return run
+
+
+def loaded_by(*arguments: str | Path) -> set[str]:
+    """Return the packages that a command imported."""
+    code = (
+        "import atexit, sys; from edge.cli import main;"
+        "atexit.register(lambda: print(*{m.partition('.')[0] for m in sys.modules},"
+        " file=sys.stderr)); main()"
+    )
+    child = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], text=True,
+                           capture_output=True, timeout=60, check=True)  # fmt: skip
+    return set(child.stderr.split())
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: ")
+    assert done.stdout == ""
+    for word in words:
+        assert word in error
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    durations = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert edge("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        durations.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(durations) < 0.3
+    assert not loaded_by("--help") & set(FORBIDDEN)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_each_command_ends_with_an_example_of_it(
+    here: Here, command: list[str]
+) -> None:
+    done = here(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.strip().splitlines()[-1].strip().startswith(f"Example: edge {command[0]}")
+
+
+def test_version(here: Here) -> None:
+    assert here("--version").stdout == "edge 0.1.0\n"
+
+
+def test_run_imports_neither_tensorflow_nor_keras(tiny_model: Path) -> None:
+    loaded = loaded_by("run", "--demo", "--frames", "2", "--model", tiny_model)
+    assert "ai_edge_litert" in loaded
+    assert not loaded & {"tensorflow", "keras"}
+
+
+def test_json_is_lines_and_nothing_else(tiny_model: Path) -> None:
+    done = edge("run", "--demo", "--frames", "3", "--json", EDGE_MODEL=str(tiny_model))
+    assert (done.returncode, done.stderr) == (0, "")
+    *frames, last = map(json.loads, done.stdout.splitlines())
+    assert [frame["frame"] for frame in frames] == [0, 1, 2]
+    assert last["summary"]["frames"] == 3
+    assert last["summary"]["first_result_ms"] < 1500
+
+
+def test_the_demo_ends_with_what_a_person_wants_to_know(tiny_model: Path) -> None:
+    done = edge("run", "--demo", "--model", tiny_model)
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("frame 299 of demo", "Smiling", "Male", "p99", "classify", "FPS", "litert"):
+        assert words in done.stdout
+
+
+def test_options_come_from_the_environment(here: Here, tiny_model: Path) -> None:
+    done = here(
+        *("run", "--demo", "--frames", "1", "--json"),
+        EDGE_MODEL=str(tiny_model),
+        EDGE_THREADS="3",
+        EDGE_DETECTOR="blazeface-full",
+        EDGE_RUNTIME="litert",
+    )
+    summary = json.loads(done.stdout.splitlines()[-1])["summary"]
+    assert summary["environment"]["threads"] == 3
+    assert summary["detector"]["name"] == "blazeface-full"
+    assert done.stderr.startswith("warning: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert_refused(here("run", EDGE_CAMERA="98"), "camera 98")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("gone.jpg", None, "no such file"),
+        ("text.jpg", b"hello", "not a picture"),
+        ("zero.jpg", b"", "is empty"),
+        ("zero.mp4", b"", "is empty"),
+        ("text.mp4", b"hello", "neither a picture nor a video"),
+        ("two\nlines.mp4", b"hello", "neither a picture nor a video"),
+    ],
+)
+def test_a_wrong_source(
+    here: Here, tiny_model: Path, tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert_refused(here("run", tmp_path / name, "--model", tiny_model), words)
+
+
+def test_camera_99(tiny_model: Path) -> None:
+    assert_refused(edge("run", "--camera", "99", "--model", tiny_model), "camera 99")
+
+
+def test_a_text_named_tflite(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "text.tflite").write_text("this is not a model, only its name says so")
+    assert_refused(here("run", "--demo", "--model", tmp_path / "text.tflite"), "not a TFLite file")
+
+
+@pytest.mark.parametrize("kept", [0.999, 0.5, 0.05])
+def test_a_truncated_model(here: Here, tiny_model: Path, tmp_path: Path, kept: float) -> None:
+    data = tiny_model.read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(data[: int(len(data) * kept)])
+    assert_refused(here("run", "--demo", "--model", tmp_path / "cut.tflite"), "cut.tflite")
+
+
+def test_a_model_of_another_task(here: Here) -> None:
+    assert_refused(here("run", "--demo", "--model", fetch("blazeface")), "not a face classifier")
+
+
+def test_a_model_of_a_newer_schema(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+    current, newer = f'"schema": {SCHEMA},'.encode(), f'"schema": {SCHEMA + 1},'.encode()
+    model = read_model(tiny_model)
+    stored = tmp_path / "newer.tflite"
+    stored.write_bytes(repacked(pack(model.graph, model.card), current, newer))
+    assert_refused(here("run", "--demo", "--model", stored), f"schema {SCHEMA + 1}")
+
+
+def repacked(data: bytes, old: bytes, new: bytes) -> bytes:
+    """Return a model file whose card was changed by someone who knows how to zip."""
+    import io
+    import zipfile
+
+    source = zipfile.ZipFile(io.BytesIO(data))
+    start = min(entry.header_offset for entry in source.infolist())
+    buffer = io.BytesIO()
+    buffer.write(data[:start])
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == CARD_FILE:
+                assert old in content
+                content = content.replace(old, new)
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--model", "nothere"), ("--detector", "eyes"), ("--runtime", "magic")]
+)
+def test_an_unknown_name(here: Here, tiny_model: Path, option: str, value: str) -> None:
+    assert_refused(here("run", "--demo", option, value, EDGE_MODEL=str(tiny_model)), value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--demo", "photo.jpg"],
+        ["run", "--threads", "0"],
+        ["run", "--threads", "many"],
+        ["run", "--frames", "0"],
+        ["run", "--nonsense"],
+        ["evaluate"],
+        ["evaluate", "default", "--data", ".", "--split", "some"],
+        ["fly"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2(here: Here, arguments: list[str]) -> None:
+    done = here(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "screen"])
+def test_ctrl_c_ends_quietly_with_the_summary(tiny_model: Path, form: list[str]) -> None:
+    command = [sys.executable, "-m", "edge", "run", "--demo", "--frames", "1000000", *form]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"EDGE_MODEL": str(tiny_model)}) as child:  # fmt: skip
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.2)
+        child.send_signal(signal.SIGINT)
+        rest, errors = child.communicate(timeout=20)
+    assert (child.returncode, errors) == (130, "")
+    assert "sha256" in rest.strip().splitlines()[-1 if form else -4]
+
+
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "screen"])
+def test_a_closed_pipe_ends_quietly(tiny_model: Path, form: list[str]) -> None:
+    command = [sys.executable, "-m", "edge", "run", "--demo", *form]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=os.environ | {"EDGE_MODEL": str(tiny_model)}) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        errors = child.stderr.read()
+        assert (child.wait(timeout=20), errors) == (0, "")
+
+
+def test_models_show_and_verify(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+    card = json.loads(here("models", "show", tiny_model, "--json").stdout)
+    assert card["attributes"] == ["Smiling", "Male"]
+    assert card["size_bytes"] == tiny_model.stat().st_size
+    shown = here("models", "show", tiny_model).stdout
+    assert "Smiling, Male" in shown
+    assert "contract.margin" in shown
+    assert here("models", "verify", tiny_model).stdout.startswith(f"{tiny_model} is whole")
+    broken = tmp_path / "broken.tflite"
+    model = read_model(tiny_model)
+    broken.write_bytes(pack(model.graph, replace(model.card, name="broken")))
+    damaged = bytearray(broken.read_bytes())
+    damaged[len(model.graph) // 2] ^= 0xFF
+    broken.write_bytes(damaged)
+    assert_refused(here("models", "verify", broken), "damaged")
+
+
+def test_evaluate_a_folder_of_classes(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+    picture = fetch("demo").read_bytes()
+    for name in ("smiling/a.png", "smiling/b.png", "not_smiling/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(picture)
+    (tmp_path / "smiling" / "bad.png").write_bytes(picture[:5000])
+    asked = ["evaluate", tiny_model, "--data", tmp_path, "--split", "all"]
+    done = here(*asked, "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert (found["dataset"], found["split"], found["model"]["name"]) == ("folder", "all", "tiny")
+    assert (found["samples"], found["detected"], found["unreadable"]) == (3, 3, 1)
+    assert list(found["attributes"]) == ["Smiling"]
+    assert found["attributes"]["Smiling"]["positives"] == 2
+    assert "1 pictures cannot be read" in done.stderr
+    assert "ROC AUC" in here(*asked).stdout
+
+
+def test_evaluate_refuses_what_is_not_there(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+    assert_refused(here("evaluate", tiny_model, "--data", tmp_path / "gone"), "gone")
+    (tmp_path / "yes").mkdir()
+    (tmp_path / "no").mkdir()
+    for name in ("yes/a.png", "no/b.png"):
+        (tmp_path / name).write_bytes(b"")
+    refused = here("evaluate", tmp_path / "x.keras", "--data", tmp_path, "--split", "all")
+    assert_refused(refused, "x.keras")
+
+
+@pytest.mark.data
+def test_photographs_never_seen(tiny_model: Path, data_dir: Path) -> None:
+    done = edge("run", data_dir / "genki4k" / "files", "--json", "--model", tiny_model)
+    *frames, last = map(json.loads, done.stdout.splitlines())
+    assert last["summary"]["frames"] == len(frames) == 2000
+    assert [frame["source"] for frame in frames] == sorted(frame["source"] for frame in frames)
+    assert sum(bool(frame["faces"]) for frame in frames) >= 0.99 * len(frames)

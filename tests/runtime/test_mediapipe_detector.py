@@ -1,0 +1,110 @@
+"""The mediapipe detector: what it undoes, what it says when it cannot start, how it agrees."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edge.assets import fetch
+from edge.errors import EdgeError
+from edge.images import read_picture
+from edge.runtime.blazeface import BlazeFace
+from edge.runtime.mediapipe_detector import MediaPipeDetector, to_detection
+
+# Mouth and ears around (0.5, 0.5), as they stand around the centre of a box.
+POINTS = [(0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.5, 0.6), (0.3, 0.45), (0.7, 0.45)]
+
+
+@pytest.fixture(scope="module")
+def mediapipe_detector():
+    if os.environ.get("EDGE_REQUIRE_MEDIAPIPE") == "1":
+        importlib.import_module("mediapipe")
+    else:
+        pytest.importorskip("mediapipe", reason="mediapipe is not installed")
+    return MediaPipeDetector()
+
+
+def test_whole_pixels_become_the_middle_of_what_they_stand_for():
+    face = to_detection((20, 30, 40, 40), POINTS, 0.9, (100, 200))
+    assert face.box.in_pixels(100, 200) == pytest.approx((20.5, 30.5, 40.5, 40.5))
+    assert face.score == 0.9
+    assert face.eyes == ((0.4, 0.4), (0.6, 0.4))
+
+
+def test_a_box_moved_to_the_border_is_moved_back():
+    points = [(x - 0.4, y) for x, y in POINTS]
+    face = to_detection((0, 30, 40, 40), points, 0.9, (100, 100))
+    x, y, width, height = face.box.in_pixels(100, 100)
+    assert x == pytest.approx(10 - 40.5 / 2)
+    assert (y, width, height) == pytest.approx((30.5, 40.5, 40.5))
+
+
+def test_a_box_that_begins_at_the_border_stays():
+    points = [(x - 0.2, y - 0.2) for x, y in POINTS]
+    face = to_detection((0, 0, 40, 40), points, 0.9, (100, 100))
+    assert face.box.in_pixels(100, 100)[:2] == pytest.approx((0.5, 0.5))
+
+
+def test_a_side_cut_to_the_picture_is_the_other_side():
+    face = to_detection((5, 10, 50, 70), POINTS, 0.9, (50, 200))
+    assert face.box.in_pixels(50, 200)[2:] == pytest.approx((70.5, 70.5))
+
+
+def test_says_how_to_install_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(EdgeError, match="needs the package mediapipe") as caught:
+        MediaPipeDetector()
+    assert "pip install 'edge-tflite[mediapipe]'" in caught.value.hint
+
+
+def test_says_how_to_install_a_system_library(monkeypatch, tmp_path):
+    package = tmp_path / "mediapipe.py"
+    package.write_text("raise OSError('libGLESv2.so.2: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mediapipe", raising=False)
+    with pytest.raises(EdgeError, match=r"libGLESv2\.so\.2") as caught:
+        MediaPipeDetector()
+    assert caught.value.hint == "apt-get install libgl1 libegl1 libgles2"
+
+
+def test_sees_the_portrait_as_blazeface_does(mediapipe_detector):
+    picture = read_picture(fetch("demo"))
+    [theirs], [ours] = mediapipe_detector.detect(picture), BlazeFace().detect(picture)
+    assert ours.box.intersection_over_union(theirs.box) > 0.98
+    assert ours.score == pytest.approx(theirs.score, abs=0.01)
+    assert np.array(ours.eyes) == pytest.approx(np.array(theirs.eyes), abs=0.002)
+
+
+def test_starts_and_ends_without_a_word(mediapipe_detector):
+    code = (
+        "import numpy as np; from edge.runtime.mediapipe_detector import MediaPipeDetector;"
+        "kept = MediaPipeDetector(); print(kept.detect(np.zeros((9, 9, 3), np.uint8)))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (child.stdout, child.stderr) == ("[]\n", "")
+
+
+@pytest.mark.data
+def test_blazeface_agrees_with_mediapipe(data_dir, mediapipe_detector):
+    blazeface = BlazeFace()
+    overlaps, ours_alone, theirs_alone, scores = [], 0, 0, []
+    paths = sorted((data_dir / "genki4k" / "files").iterdir())
+    for path in paths:
+        picture = read_picture(path)
+        ours, theirs = blazeface.detect(picture), mediapipe_detector.detect(picture)
+        if ours and theirs:
+            overlaps.append(ours[0].box.intersection_over_union(theirs[0].box))
+            scores.append(abs(ours[0].score - theirs[0].score))
+        ours_alone += bool(ours) and not theirs
+        theirs_alone += bool(theirs) and not ours
+    both = len(overlaps)
+    assert both >= 0.99 * len(paths) >= 1980
+    assert np.mean(np.array(overlaps) >= 0.95) >= 0.99
+    assert ours_alone <= 0.005 * (both + ours_alone)
+    assert theirs_alone <= 0.005 * (both + theirs_alone)
+    assert np.percentile(scores, 99) < 0.01
