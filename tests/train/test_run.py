@@ -1,0 +1,152 @@
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import EdgeError
+from edge.train.model import KerasClassifier
+from edge.train.run import Job, job_of, make_job, train
+
+
+@pytest.fixture(scope="module")
+def job(portraits, tiny) -> Job:
+    return Job(recipe=tiny, data=((portraits, "auto"),), attributes=("dark",), seed=5)
+
+
+@pytest.fixture(scope="module")
+def run(job, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(job, folder, resume=False, report=lambda line: None)
+    return folder
+
+
+def test_a_run_folder_holds_everything(run):
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "config.json", "checkpoint.npz", "history.json", "model.keras",
+        "curves.png", "confusion.png", "roc.png",
+    }  # fmt: skip
+    for plot in run.glob("*.png"):
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert plot.stat().st_size > 5_000
+
+
+def test_the_config_tells_what_was_trained_on(run, portraits):
+    config = json.loads((run / "config.json").read_text())
+    assert config["attributes"] == ["dark"]
+    assert config["data"][0]["counts"] == {"train": 24, "val": 8, "test": 8}
+    assert len(config["data"][0]["digest"]) == 64
+    assert config["contract"]["width"] == 32
+    assert config["accuracy"]["dark"]["samples"] == 8
+    assert Path(config["data"][0]["root"]) == portraits
+
+
+def test_the_model_opens_with_its_contract(run):
+    classifier = KerasClassifier(run)
+    assert classifier.attributes == ("dark",)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    assert classifier.classify(crops).shape == (3, 1)
+
+
+def test_the_job_can_be_read_back(run, job):
+    again = job_of(run)
+    assert again.recipe == job.recipe
+    assert again.attributes == job.attributes
+    assert again.seed == job.seed
+
+
+def test_a_finished_run_is_not_overwritten(run, job):
+    before = (run / "model.keras").read_bytes()
+    with pytest.raises(EdgeError, match="already holds a run") as caught:
+        train(job, run, resume=False, report=lambda line: None)
+    assert "--resume" in caught.value.hint
+    assert (run / "model.keras").read_bytes() == before
+
+
+def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(portraits, tmp_path / "pictures")
+    next((tmp_path / "pictures" / "train" / "dark").iterdir()).unlink()
+    changed = replace(job, data=((tmp_path / "pictures", "auto"),))
+    with pytest.raises(EdgeError, match="has changed since"):
+        train(changed, tmp_path / "run", resume=True, report=lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"network": "resnet"}, "unknown network resnet"),
+        ({"recipe": "none"}, "unknown recipe none"),
+        ({"data": []}, "no pictures to train on"),
+        ({"kinds": ["celeba", "mtfl"]}, "2 --dataset for 1 --data"),
+        ({"attributes": " , "}, "no attributes to learn"),
+        ({"subset": "10,20"}, "subset is 10,20, expected three counts"),
+    ],
+)
+def test_words_that_name_nothing_are_refused(words, message):
+    given = {
+        "network": None, "recipe": None, "data": [Path("faces")], "kinds": [],
+        "attributes": "Smiling", "subset": None, "epochs": None, "seed": 0,
+        "deterministic": False,
+    }  # fmt: skip
+    given |= words
+    network, recipe = given.pop("network"), given.pop("recipe")
+    with pytest.raises(EdgeError, match=message):
+        make_job(network, recipe, **given)
+
+
+def test_an_attribute_that_the_data_lacks_is_refused(job, tmp_path):
+    with pytest.raises(EdgeError, match="Smiling"):
+        train(replace(job, attributes=("Smiling",)), tmp_path / "run", resume=False,
+              report=lambda line: None)  # fmt: skip
+
+
+_TRAIN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from edge.contract import InputContract
+from edge.train.recipes import recipe_named
+from edge.train import loop, run
+loop._CHECKPOINT_EVERY_S = 0.0
+recipe = replace(recipe_named("default"), contract=InputContract(width=32, height=32), epochs=6,
+                 batch=4)
+job = run.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
+              deterministic=True)
+print("begun", flush=True)
+run.train(job, Path(sys.argv[2]), resume=True, report=lambda line: print(line, flush=True))
+"""
+
+
+def _weights(folder: Path) -> list[np.ndarray]:
+    import keras
+
+    return keras.saving.load_model(folder / "model.keras", compile=False).get_weights()
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bits(portraits, tmp_path):
+    command = [sys.executable, "-c", _TRAIN, str(portraits)]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    victim = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE)
+    assert victim.stdout is not None
+    lines = iter(victim.stdout.readline, b"")
+    for line in lines:
+        if line.startswith(b"epoch 2"):
+            break
+    time.sleep(random.uniform(0, 0.1))
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.stdout.close()
+    victim.wait()
+    assert not (tmp_path / "killed" / "model.keras").exists()
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
+    for one, other in zip(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"), strict=True):
+        assert np.array_equal(one, other)
