@@ -1,0 +1,180 @@
+"""Float against quantized: what a conversion costs in accuracy and gains in size and time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract import InputContract
+from edge.errors import EdgeError
+from edge.measure import Stopwatch, summarise, wilson
+from edge.progress import progress
+from edge.runtime.interpreter import Interpreter
+
+_WARM_UP_RUNS = 5
+_TIMED_RUNS = 100
+_TURN = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one variant made of the validation faces.
+
+    Args:
+        decisions: bool (faces, attributes): at or above the threshold.
+        accuracy: By attribute: accuracy (0 to 1), its 95 % interval and the number of samples.
+        size_bytes: Size of the graph.
+        latency_ms: As `edge.measure.summarise`, on one thread.
+        operators: How often each operator runs; a delegated partition is one "DELEGATE".
+        runtime: The runtime and its version.
+    """
+
+    decisions: NDArray[np.bool_]
+    accuracy: dict[str, dict[str, Any]]
+    size_bytes: int
+    latency_ms: dict[str, float | None]
+    operators: dict[str, int]
+    runtime: str
+
+
+def judge(
+    graphs: dict[str, bytes],
+    contract: InputContract,
+    crops: NDArray[np.uint8],
+    labels: NDArray[np.float32],
+    attributes: Sequence[str],
+    thresholds: Sequence[float],
+) -> dict[str, Judged]:
+    """Run each variant of a network on the same faces, on one thread.
+
+    Args:
+        graphs: TFLite graphs by the name of the variant.
+        contract: What they were trained to see.
+        crops: uint8 (faces, height, width, 3), at least one.
+        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
+        attributes: Names of the columns of `labels`.
+        thresholds: Probability at and above which an attribute is a label.
+
+    Returns:
+        By variant, in the order of `graphs`.
+    """
+    networks = {name: Interpreter(graph, name) for name, graph in graphs.items()}
+    decisions = {name: np.empty(labels.shape, bool) for name in networks}
+    limits = np.array(thresholds, np.float32)
+    with progress("comparing", len(crops) * len(networks), "faces") as advance:
+        for row, crop in enumerate(crops):
+            for name, network in networks.items():
+                probabilities = network.run_pixels(crop, contract.value_range)[0][0]
+                decisions[name][row] = probabilities >= limits
+            advance(len(networks))
+    samples_ms = _time(networks, contract, crops)
+    return {
+        name: Judged(
+            decisions=decisions[name],
+            accuracy={
+                attribute: _accuracy(decisions[name][:, column], labels[:, column])
+                for column, attribute in enumerate(attributes)
+            },
+            size_bytes=len(graphs[name]),
+            latency_ms=summarise(samples_ms[name]),
+            operators=network.operators(),
+            runtime=network.version(),
+        )
+        for name, network in networks.items()
+    }
+
+
+def drop_points(judged: Judged, reference: Judged) -> dict[str, float | None]:
+    """Return how many points of accuracy each attribute loses against the float network."""
+    drops: dict[str, float | None] = {}
+    for attribute, values in judged.accuracy.items():
+        before, after = reference.accuracy[attribute]["accuracy"], values["accuracy"]
+        drops[attribute] = None if after is None else round(100 * (before - after), 3)
+    return drops
+
+
+def require_drop(judged: dict[str, Judged], reference: Judged, max_drop: float) -> None:
+    """Refuse variants that lose too much accuracy.
+
+    Args:
+        judged: By variant.
+        reference: The float network.
+        max_drop: In points of accuracy.
+
+    Raises:
+        EdgeError: Names the worst variant and attribute.
+    """
+    drops = [
+        (drop, variant, attribute)
+        for variant, one in judged.items()
+        for attribute, drop in drop_points(one, reference).items()
+        if drop is not None
+    ]
+    drop, variant, attribute = max(drops, default=(0.0, "", ""))
+    if drop > max_drop:
+        raise EdgeError(
+            f"{variant} loses {drop:.2f} points of accuracy on {attribute}, at most "
+            f"{max_drop:g} allowed; nothing was written",
+            "calibrate with more pictures (--calibration), choose another variant, or --force",
+        )
+
+
+def describe(variant: str, judged: Judged, reference: Judged) -> dict[str, Any]:
+    """Return one entry of `edge convert --json`, without the file.
+
+    `agreement` is the share of decisions that are those of the float network, `flips` counts the
+    others by attribute.
+    """
+    flips = (judged.decisions != reference.decisions).sum(axis=0).tolist()
+    fallback = {name: count for name, count in judged.operators.items() if name != "DELEGATE"}
+    return {
+        "name": variant,
+        "accuracy": {name: values["accuracy"] for name, values in judged.accuracy.items()},
+        "ci95": {name: values["ci95"] for name, values in judged.accuracy.items()},
+        "drop_points": drop_points(judged, reference),
+        "flips": dict(zip(judged.accuracy, flips, strict=True)),
+        "agreement": agreement(judged, reference),
+        "latency_ms": judged.latency_ms,
+        "runtime": judged.runtime,
+        "delegate": {
+            "partitions": judged.operators.get("DELEGATE", 0),
+            "fallback_ops": fallback,
+        },
+    }
+
+
+def agreement(judged: Judged, reference: Judged) -> float:
+    """Return the share of decisions that are those of the float network."""
+    return float((judged.decisions == reference.decisions).mean())
+
+
+def _accuracy(decisions: NDArray[np.bool_], labels: NDArray[np.float32]) -> dict[str, Any]:
+    known = np.isfinite(labels)
+    samples = int(known.sum())
+    if not samples:
+        return {"accuracy": None, "ci95": None, "samples": 0}
+    right = int((decisions[known] == (labels[known] >= 0.5)).sum())
+    return {
+        "accuracy": right / samples,
+        "ci95": list(wilson(right, samples)),
+        "samples": samples,
+    }
+
+
+def _time(
+    networks: dict[str, Interpreter], contract: InputContract, crops: NDArray[np.uint8]
+) -> dict[str, list[float]]:
+    """Time each network in turns, so that a busy moment of the machine falls on all alike."""
+    samples_ms: dict[str, list[float]] = {name: [] for name in networks}
+    for turn in range(_TIMED_RUNS // _TURN):
+        for name, network in networks.items():
+            # What ran in between has displaced this network's weights from the caches.
+            for _ in range(_WARM_UP_RUNS):
+                network.run_pixels(crops[turn % len(crops)], contract.value_range)
+            watch = Stopwatch()
+            for _ in range(_TURN):
+                network.run_pixels(crops[turn % len(crops)], contract.value_range)
+                samples_ms[name].append(watch.lap())
+    return samples_ms

@@ -1,0 +1,170 @@
+"""From a trained run to model files: what `edge convert` calls."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edge import __version__
+from edge.convert import compare, metadata
+from edge.convert.calibrate import Calibration
+from edge.convert.compare import Judged
+from edge.convert.quantize import Io, load_keras, quantize
+from edge.convert.source import Run, open_run, training_faces, validation_faces
+from edge.errors import EdgeError
+from edge.files import write_bytes
+from edge.modelfile import VARIANTS, ModelCard, pack
+from edge.quiet import quiet
+
+_REFERENCE = "float32"
+
+
+def convert(
+    source: Path,
+    variants: Sequence[str],
+    *,
+    io: Io = "uint8",
+    data: Sequence[Path] = (),
+    calibration: int = 200,
+    seed: int = 0,
+    max_drop: float | None = None,
+    out: Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Convert a trained network, compare it with its float form and write the model files.
+
+    Args:
+        source: A run folder of `edge train`, or a .keras file with its config.json beside it.
+        variants: Of `edge.modelfile.VARIANTS`.
+        io: Type of the input and output of "int8".
+        data: Where the data sets of the run lie now, in the run's order; those left out lie
+            where they were.
+        calibration: How many training pictures set the integer ranges.
+        seed: Decides which ones.
+        max_drop: Refuse to write when an attribute loses more points of accuracy than this.
+        out: The file for one variant, the folder for several; the run folder by default.
+        force: Write in spite of `max_drop`.
+
+    Returns:
+        What `edge convert --json` prints.
+
+    Raises:
+        EdgeError: The run or its data are incomplete, the network cannot be converted, or it
+            loses too much accuracy; nothing is written then.
+    """
+    _require_options(variants, calibration)
+    with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
+        run = open_run(source)
+        model = load_keras(run.keras)
+    files = _outputs(run, variants, out)
+    drawn = training_faces(run, data, calibration, seed) if "int8" in variants else None
+    faces = validation_faces(run, data)
+    crops = faces.crops(range(len(faces)))
+    graphs = {
+        variant: _graph(run, model, variant, io, drawn)
+        for variant in dict.fromkeys((_REFERENCE, *variants))
+    }
+    judged = compare.judge(
+        graphs, run.contract, crops, faces.labels, run.attributes, run.thresholds
+    )
+    if max_drop is not None and not force:
+        chosen = {variant: judged[variant] for variant in variants}
+        compare.require_drop(chosen, judged[_REFERENCE], max_drop)
+    for variant, file in files.items():
+        write_bytes(file, pack(graphs[variant], _card(run, variant, judged, drawn)))
+    return _report(run, files, judged)
+
+
+def _require_options(variants: Sequence[str], calibration: int) -> None:
+    unknown = sorted(set(variants) - set(VARIANTS))
+    if unknown or not variants:
+        raise EdgeError(
+            f"unknown variant {', '.join(unknown)}" if unknown else "no variant chosen",
+            "choose of " + ", ".join(f"--{variant}" for variant in VARIANTS) + " or --all",
+        )
+    if calibration < 1:
+        raise EdgeError(
+            f"{calibration} calibration pictures, expected 1 or more", "try --calibration 200"
+        )
+
+
+def _outputs(run: Run, variants: Sequence[str], out: Path | None) -> dict[str, Path]:
+    """Return the file of each variant, by name."""
+    variants = tuple(dict.fromkeys(variants))
+    named = {variant: f"{run.config['name']}-{variant}.tflite" for variant in variants}
+    if out is None or out.is_dir() or (len(variants) > 1 and not out.suffix):
+        folder = run.folder if out is None else out
+        return {variant: folder / name for variant, name in named.items()}
+    if len(variants) > 1:
+        raise EdgeError(
+            f"{out} is one file, {len(variants)} variants were asked for",
+            "give a folder as --out, or choose one variant",
+        )
+    if out.suffix != ".tflite":
+        raise EdgeError(f"{out} does not end in .tflite", f"try --out {out}.tflite")
+    return {variants[0]: out}
+
+
+def _graph(run: Run, model: Any, variant: str, io: Io, drawn: Calibration | None) -> bytes:
+    graph = quantize(
+        model, variant, run.contract, io=io, calibration=None if drawn is None else drawn.crops
+    )
+    return metadata.describe(
+        graph,
+        name=f"{run.config['name']} {variant}",
+        contract=run.contract,
+        attributes=run.attributes,
+        licence=_licence(run),
+    )
+
+
+def _card(
+    run: Run, variant: str, judged: dict[str, Judged], drawn: Calibration | None
+) -> ModelCard:
+    config = run.config
+    return ModelCard(
+        name=config["name"],
+        contract=run.contract,
+        attributes=run.attributes,
+        thresholds=run.thresholds,
+        variant=variant,
+        recipe={**config["recipe"], "seed": config["seed"], "subset": config["subset"]},
+        data=_data(config["data"]),
+        calibration=drawn.manifest() if drawn is not None and variant == "int8" else None,
+        accuracy={name: judged[name].accuracy for name in dict.fromkeys((_REFERENCE, variant))},
+        versions={**config["versions"], "edge": __version__, "tensorflow": version("tensorflow")},
+        licence=_licence(run),
+    )
+
+
+def _data(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a card tells of the data sets, without folders, which mean nothing elsewhere."""
+    data: dict[str, Any] = {}
+    for place, entry in enumerate(entries, 1):
+        name = entry["dataset"]
+        name = f"{name}-{place}" if name in data else name
+        data[name] = {key: entry[key] for key in ("digest", "counts", "licence")}
+    return data
+
+
+def _licence(run: Run) -> str:
+    return "; ".join(dict.fromkeys(entry["licence"] for entry in run.config["data"]))
+
+
+def _report(run: Run, files: dict[str, Path], judged: dict[str, Judged]) -> dict[str, Any]:
+    """Return what `edge convert --json` prints."""
+    reference = judged[_REFERENCE]
+    entries = [
+        compare.describe(variant, judged[variant], reference)
+        | {"file": str(file), "size_bytes": file.stat().st_size}
+        for variant, file in files.items()
+    ]
+    return {
+        "model": run.config["name"],
+        "samples": len(reference.decisions),
+        "reference": compare.describe(_REFERENCE, reference, reference)
+        | {"size_bytes": reference.size_bytes},
+        "variants": entries,
+        # Of the variant that differs most from the float network.
+        "agreement": min(entry["agreement"] for entry in entries),
+    }

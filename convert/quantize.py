@@ -1,0 +1,205 @@
+"""Keras to TFLite, as float32, float16, dynamic range or full integer."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract import InputContract
+from edge.errors import EdgeError
+from edge.quiet import quiet
+
+Io = Literal["uint8", "int8", "float32"]
+
+# Operators that a converter's message names, such as 'tf.Erf' or 'HARD_SWISH'.
+_OPERATOR = re.compile(r"'(tf\.\w+)' op|for op: '?(\w+)'?|ops?: ((?:tf\.)?[A-Z]\w+)")
+
+
+def load_keras(path: Path) -> Any:
+    """Load a Keras model.
+
+    Raises:
+        EdgeError: The file is damaged, needs layers that edge does not know, or Keras does not
+            run on TensorFlow.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise EdgeError(
+            f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
+            "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
+        )
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EdgeError(
+            f"cannot load {path}: {_first_line(error)}",
+            "give a run folder of `edge train`, or a .keras file it saved",
+        ) from error
+
+
+def quantize(
+    model: Any,
+    variant: str,
+    contract: InputContract,
+    *,
+    io: Io = "uint8",
+    calibration: NDArray[np.uint8] | None = None,
+) -> bytes:
+    """Convert a Keras model to a TFLite graph with a batch of one.
+
+    Args:
+        model: A float32 Keras model with one input, float32 (n, height, width, 3), and one
+            output, (n, attributes).
+        variant: "float32", "float16" (weights), "dynamic" (int8 weights, float activations) or
+            "int8" (everything, with a scale for each channel of the weights).
+        contract: What its input wants.
+        io: Type of the input and output of "int8"; the others take and give float32.
+        calibration: Crops that set the ranges of "int8", uint8 (n, height, width, 3).
+
+    Returns:
+        The flatbuffer; the same bytes for the same arguments. The uint8 input of an int8 graph
+        takes pixels as they are.
+
+    Raises:
+        EdgeError: The network has another input, or an operator that TFLite does not have.
+    """
+    import tensorflow as tf
+
+    with quiet():
+        # The empty module stands for the variables, of which the frozen function has none left.
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [_freeze(model, contract)], tf.Module()
+        )
+        if variant != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if variant == "int8":
+            if calibration is None or not len(calibration):
+                raise ValueError("int8 needs calibration crops")
+            converter.representative_dataset = _representative(calibration, contract)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
+        try:
+            graph = bytes(converter.convert())
+        except (RuntimeError, ValueError, _converter_error()) as error:
+            raise _cannot_convert(variant, error) from error
+    if variant == "int8" and io != "float32":
+        _check_pixels(graph, contract)
+    return graph
+
+
+def _freeze(model: Any, contract: InputContract) -> Any:
+    """Return the network as a function of one crop, with its weights as constants.
+
+    The calibrator runs the graph without the variables of a Keras model, so none may be left.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    expected = (contract.height, contract.width, 3)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise EdgeError(
+            f"the network has {len(model.inputs)} inputs and {len(model.outputs)} "
+            "outputs, expected one of each",
+            "give a network made by `edge train`",
+        )
+    found = tuple(model.inputs[0].shape[1:])
+    if found != expected:
+        raise EdgeError(
+            f"the network takes {_size(found)}, the input contract says {_size(expected)}",
+            "build the network with a fixed input size, that of its contract",
+        )
+    if len(model.outputs[0].shape) != 2 or model.outputs[0].shape[1] is None:
+        raise EdgeError(
+            f"the network gives {_size(model.outputs[0].shape[1:])}, expected one "
+            "number an attribute",
+            "end the network in one sigmoid an attribute",
+        )
+    signature = tf.TensorSpec((1, *expected), tf.float32, name="image")
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def classify(image: Any) -> Any:
+        return model(image, training=False)
+
+    return convert_variables_to_constants_v2(classify.get_concrete_function())
+
+
+def _representative(
+    calibration: NDArray[np.uint8], contract: InputContract
+) -> Callable[[], Iterator[list[NDArray[np.float32]]]]:
+    """Return the crops as the converter asks for them, after one that spans all pixel values.
+
+    The span makes the scale of the input exactly one pixel value. It lies in a single crop, so
+    that the ranges inside the network stay those of faces.
+    """
+    low, high = contract.value_range
+    values = np.linspace(low, high, 256, dtype=np.float32)
+
+    def crops() -> Iterator[list[NDArray[np.float32]]]:
+        yield [values[_stretched(calibration[0])][None]]
+        for crop in calibration:
+            yield [values[crop][None]]
+
+    return crops
+
+
+def _stretched(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a crop with one black and one white pixel, in the corners."""
+    crop = crop.copy()
+    crop[0, 0], crop[-1, -1] = 0, 255
+    return crop
+
+
+def _check_pixels(graph: bytes, contract: InputContract) -> None:
+    """Refuse a graph whose integer input is not the pixel itself."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    subgraph = schema.Model.GetRootAs(graph, 0).Subgraphs(0)
+    tensor = subgraph.Tensors(subgraph.Inputs(0))
+    scale, zero = tensor.Quantization().Scale(0), tensor.Quantization().ZeroPoint(0)
+    first = -128 if tensor.Type() == schema.TensorType.INT8 else 0
+    values = np.linspace(*contract.value_range, 256)
+    taken = np.clip(np.rint(values / scale) + zero, first, first + 255)
+    # A range such as -1 to 1 has no whole zero point: half a step off is as near as it gets.
+    allowed = 0 if contract.value_range[0] == 0 else 1
+    if np.abs(taken - first - np.arange(256)).max() > allowed:
+        low, high = contract.value_range
+        raise EdgeError(
+            f"the integer input covers {(first - zero) * scale:g} to "
+            f"{(first + 255 - zero) * scale:g}, the contract says {low:g} to {high:g}",
+            "let the network take pixels as its contract says, without clipping them",
+        )
+
+
+def _cannot_convert(variant: str, error: Exception) -> EdgeError:
+    names = sorted({name for match in _OPERATOR.findall(str(error)) for name in match if name})
+    if names:
+        return EdgeError(
+            f"TFLite has no {variant} form of {', '.join(names)}",
+            "choose another variant (--float32, --float16), or a network without it",
+        )
+    return EdgeError(
+        f"the network cannot be converted to {variant}: {_first_line(error)}",
+        "choose another variant (--float32, --float16), or another network",
+    )
+
+
+def _converter_error() -> type[Exception]:
+    from tensorflow.lite.python.convert import ConverterError
+
+    return ConverterError
+
+
+def _size(shape: tuple[int | None, ...]) -> str:
+    return "×".join("?" if side is None else str(side) for side in shape)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

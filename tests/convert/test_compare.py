@@ -1,0 +1,98 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.contract import InputContract
+from edge.convert import compare
+from edge.convert.compare import Judged
+from edge.convert.quantize import quantize
+from edge.errors import EdgeError
+from tests.convert.conftest import ATTRIBUTES
+
+Crops = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def graphs(network: Any, contract: InputContract, crops: Crops) -> dict[str, bytes]:
+    return {
+        variant: quantize(network, variant, contract, calibration=crops)
+        for variant in ("float32", "int8")
+    }
+
+
+def judged(right: int, of: int, decisions: list[bool] | None = None) -> Judged:
+    accuracy = {"Smiling": {"accuracy": right / of, "ci95": [0.0, 1.0], "samples": of}}
+    return Judged(
+        np.array(decisions or [True] * of)[:, None],
+        accuracy,
+        1,
+        {"p50": 1.0},
+        {"DELEGATE": 2, "HARD_SWISH": 3},
+        "litert 1",
+    )
+
+
+def test_accuracy_counts_known_labels_only(
+    graphs: dict[str, bytes], network: Any, contract: InputContract, crops: Crops
+) -> None:
+    decisions = np.asarray(network(crops.astype(np.float32))) >= 0.5
+    labels = decisions.astype(np.float32)
+    labels[:6, 0] = 1 - labels[:6, 0]
+    labels[:4, 0] = np.nan
+    labels[:, 1] = np.nan
+    found = compare.judge(graphs, contract, crops, labels, ATTRIBUTES, (0.5, 0.5))["float32"]
+    smiling = found.accuracy["Smiling"]
+    assert smiling["samples"] == 20
+    assert smiling["accuracy"] == 18 / 20
+    assert smiling["ci95"][0] < 0.9 < smiling["ci95"][1]
+    assert found.accuracy["Male"] == {"accuracy": None, "ci95": None, "samples": 0}
+
+
+def test_thresholds_decide(graphs: dict[str, bytes], contract: InputContract, crops: Crops) -> None:
+    labels = np.ones((len(crops), 2), np.float32)
+    found = compare.judge(graphs, contract, crops, labels, ATTRIBUTES, (0.0, 1.1))["float32"]
+    assert found.accuracy["Smiling"]["accuracy"] == 1
+    assert found.accuracy["Male"]["accuracy"] == 0
+
+
+def test_each_variant_is_timed_and_looked_into(
+    graphs: dict[str, bytes], contract: InputContract, crops: Crops
+) -> None:
+    labels = np.ones((len(crops), 2), np.float32)
+    found = compare.judge(graphs, contract, crops, labels, ATTRIBUTES, (0.5, 0.5))
+    assert list(found) == ["float32", "int8"]
+    for variant, one in found.items():
+        entry = compare.describe(variant, one, found["float32"])
+        assert entry["latency_ms"]["p50"] > 0
+        assert entry["delegate"]["partitions"] == 1
+        assert one.size_bytes == len(graphs[variant])
+    assert found["int8"].operators["QUANTIZE"] == 2
+
+
+def test_flips_and_agreement_count_decisions_that_differ() -> None:
+    float32 = judged(4, 4, [True, True, False, False])
+    int8 = judged(3, 4, [True, False, False, False])
+    entry = compare.describe("int8", int8, float32)
+    assert entry["flips"] == {"Smiling": 1}
+    assert entry["agreement"] == 0.75
+    assert entry["drop_points"] == {"Smiling": 25.0}
+    assert entry["delegate"] == {"partitions": 2, "fallback_ops": {"HARD_SWISH": 3}}
+
+
+def test_a_drop_beyond_the_bound_is_refused_with_its_numbers() -> None:
+    variants = {"float16": judged(200, 200), "int8": judged(197, 200)}
+    with pytest.raises(
+        EdgeError, match=r"int8 loses 1\.50 points of accuracy on Smiling, at most 1"
+    ):
+        compare.require_drop(variants, judged(200, 200), 1.0)
+
+
+@pytest.mark.parametrize(("right", "bound"), [(197, 1.5), (200, 0.0), (199, 0.5)])
+def test_a_drop_at_the_bound_is_allowed(right: int, bound: float) -> None:
+    compare.require_drop({"int8": judged(right, 200)}, judged(200, 200), bound)
+
+
+def test_a_gain_is_a_negative_drop() -> None:
+    assert compare.drop_points(judged(9, 10), judged(8, 10)) == {"Smiling": -10.0}

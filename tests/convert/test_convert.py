@@ -1,0 +1,197 @@
+"""From a run folder to model files, on faces cut from the demo picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.assets import fetch
+from edge.contract import InputContract
+from edge.convert.convert import convert
+from edge.errors import EdgeError
+from edge.images import read_picture
+from edge.modelfile import read_model
+from edge.runtime.classifier import Classifier
+from tests.convert.conftest import build
+
+PICTURES = {"train": 6, "val": 4}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of pictures of one face, brighter when "smiling"."""
+    root = tmp_path_factory.mktemp("faces")
+    face = read_picture(fetch("demo"))[:300, 100:400]
+    for split, count in PICTURES.items():
+        for label, gain in (("smiling", 1.1), ("not_smiling", 0.6)):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                shifted = np.roll(face, 7 * number, axis=1)
+                picture = np.clip(shifted * gain, 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{label}-{number}.png"), picture)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    build(outputs=1).save(folder / "model.keras")
+    counts = {split: 2 * count for split, count in PICTURES.items()}
+    config = {
+        "schema": 1,
+        "name": "tiny",
+        "recipe": {"network": "tiny"},
+        "contract": InputContract(width=32, height=32).to_json(),
+        "attributes": ["smiling"],
+        "thresholds": [0.5],
+        "data": [{"dataset": "folder", "root": str(data), "digest": "d", "counts": counts,
+                  "licence": "public domain"}],
+        "subset": None,
+        "seed": 4,
+        "versions": {"keras": "3"},
+        "accuracy": {},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> dict[str, Any]:
+    return convert(run, ["float32", "float16", "dynamic", "int8"], calibration=6)
+
+
+def test_every_variant_becomes_a_model_file(run: Path, report: dict[str, Any]) -> None:
+    assert [entry["name"] for entry in report["variants"]] == [
+        "float32",
+        "float16",
+        "dynamic",
+        "int8",
+    ]
+    for entry in report["variants"]:
+        path = run / f"tiny-{entry['name']}.tflite"
+        assert entry["file"] == str(path)
+        assert entry["size_bytes"] == path.stat().st_size
+        model = read_model(path)
+        assert model.card.variant == entry["name"]
+        probability = Classifier(model).probabilities(np.full((32, 32, 3), 99, np.uint8))
+        assert 0 <= probability[0] <= 1
+
+
+def test_the_report_is_the_json_of_the_command(report: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["samples"] == 2 * PICTURES["val"]
+    for entry in report["variants"]:
+        assert set(entry["accuracy"]) == set(entry["drop_points"]) == {"smiling"}
+        assert entry["latency_ms"]["p50"] > 0
+        assert entry["delegate"]["partitions"] >= 1
+    assert 0 <= report["agreement"] <= 1
+
+
+def test_the_card_says_where_the_model_comes_from(run: Path, report: dict[str, Any]) -> None:
+    card = read_model(run / "tiny-int8.tflite").card
+    assert (card.name, card.attributes, card.licence) == ("tiny", ("smiling",), "public domain")
+    assert card.recipe == {"network": "tiny", "seed": 4, "subset": None}
+    assert card.data["folder"]["digest"] == "d"
+    assert set(card.accuracy) == {"float32", "int8"}
+    assert card.accuracy["int8"]["smiling"]["samples"] == 2 * PICTURES["val"]
+    assert {"edge", "tensorflow"} <= set(card.versions)
+    assert read_model(run / "tiny-float16.tflite").card.calibration is None
+
+
+def test_calibration_pictures_are_balanced_training_pictures(
+    run: Path, report: dict[str, Any]
+) -> None:
+    calibration = read_model(run / "tiny-int8.tflite").card.calibration
+    assert calibration is not None
+    assert len(calibration["names"]) == 6
+    assert sum(name.startswith("not_") for name in calibration["names"]) == 3
+
+
+def test_no_place_on_this_machine_is_told(run: Path, data: Path, report: dict[str, Any]) -> None:
+    content = (run / "tiny-int8.tflite").read_bytes()
+    assert str(data).encode() not in content
+    assert str(run).encode() not in content
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    run: Path, report: dict[str, Any], tmp_path: Path
+) -> None:
+    again, other = tmp_path / "again.tflite", tmp_path / "other.tflite"
+    convert(run / "model.keras", ["int8"], calibration=6, out=again)
+    convert(run, ["int8"], calibration=6, seed=1, out=other)
+    assert again.read_bytes() == (run / "tiny-int8.tflite").read_bytes()
+    assert other.read_bytes() != again.read_bytes()
+
+
+def test_the_data_may_have_moved(run: Path, data: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    data.rename(moved)
+    try:
+        with pytest.raises(EdgeError, match="cannot read"):
+            convert(run, ["float32"], out=tmp_path / "a.tflite")
+        convert(run, ["float32"], data=[moved], out=tmp_path / "a.tflite")
+    finally:
+        moved.rename(data)
+
+
+def test_a_drop_beyond_the_bound_writes_nothing_unless_forced(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.tflite"
+    with pytest.raises(EdgeError, match="nothing was written"):
+        convert(run, ["float32"], max_drop=-1, out=out)
+    assert list(tmp_path.iterdir()) == []
+    convert(run, ["float32"], max_drop=-1, out=out, force=True)
+    assert read_model(out).card.variant == "float32"
+
+
+def test_the_terminal_stays_clean(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    convert(run, ["int8"], calibration=6, out=tmp_path / "a.tflite")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("variants", "out", "reason"),
+    [
+        ([], None, "no variant"),
+        (["int4"], None, "unknown variant int4"),
+        (["int8", "float32"], "a.tflite", "is one file, 2 variants"),
+        (["int8"], "a.bin", "does not end in .tflite"),
+    ],
+)
+def test_wrong_options(run: Path, variants: list[str], out: str | None, reason: str) -> None:
+    with pytest.raises(EdgeError, match=reason):
+        convert(run, variants, out=None if out is None else Path(out))
+
+
+def test_too_many_folders(run: Path, data: Path) -> None:
+    with pytest.raises(EdgeError, match="2 --data folders, the run has 1"):
+        convert(run, ["float32"], data=[data, data])
+
+
+def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="there is no file or folder"):
+        convert(tmp_path / "none", ["float32"])
+    with pytest.raises(EdgeError, match="not a run folder"):
+        convert(tmp_path, ["float32"])
+    (tmp_path / "model.tflite").touch()
+    with pytest.raises(EdgeError, match=r"neither a run folder nor a \.keras file"):
+        convert(tmp_path / "model.tflite", ["float32"])
+
+
+def test_an_unfinished_or_damaged_run_is_refused(run: Path, tmp_path: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EdgeError, match="has not finished"):
+        convert(tmp_path, ["float32"])
+    (tmp_path / "model.keras").write_bytes(b"not Keras")
+    with pytest.raises(EdgeError, match="cannot load"):
+        convert(tmp_path, ["float32"])
+    del config["attributes"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EdgeError, match="is damaged"):
+        convert(tmp_path, ["float32"])
