@@ -1,0 +1,83 @@
+"""Is input the brake? Images/s of training as it is, against the bare step on data in memory.
+
+    python -m edge.benchmarks.training_input --data FOLDER
+
+Both are measured in alternation, in blocks of steps, in one process on the same network, so that
+what else the machine does falls on both. Prints one JSON object: images/s of each block, and the
+ratio of the medians.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+from edge.datasets import load
+from edge.environment import fingerprint
+from edge.train.facecache import cut_faces
+from edge.train.loop import Batch, Trainer
+from edge.train.recipes import recipe_named
+from edge.train.run import fastest_policy
+
+BLOCK_STEPS = 20
+WARM_UP_STEPS = 5
+
+
+def measure(data: Path, recipe_name: str, blocks: int) -> dict[str, object]:
+    """Measure both ways of feeding one network.
+
+    Args:
+        data: A data set with "train" and "val" pictures and the attributes Smiling and Male.
+        recipe_name: Name of a recipe.
+        blocks: How many blocks of `BLOCK_STEPS` steps of each way.
+    """
+    recipe = recipe_named(recipe_name)
+    dataset = load(data, attributes=("Smiling", "Male"))
+    faces = cut_faces([dataset.only("train")], recipe.contract)
+    validation = cut_faces([dataset.only("val")], recipe.contract)
+    trainer = Trainer(
+        recipe, dataset.attributes, 2, faces, validation, seed=0, policy=fastest_policy()
+    )
+    memory = list(itertools.islice(trainer.batches(), BLOCK_STEPS))
+    _images_per_s(trainer, memory[:WARM_UP_STEPS])
+    bare, fed = [], []
+    for _ in range(blocks):
+        bare.append(_images_per_s(trainer, memory))
+        fed.append(_images_per_s(trainer, itertools.islice(trainer.batches(), BLOCK_STEPS)))
+    return {
+        "benchmark": "training_input",
+        "recipe": recipe_name,
+        "batch": trainer.batch,
+        "bare_images_per_s": bare,
+        "fed_images_per_s": fed,
+        "ratio": median(fed) / median(bare),
+        "environment": fingerprint(0, "keras"),
+    }
+
+
+def _images_per_s(trainer: Trainer, batches: Iterable[Batch]) -> float:
+    """Time training steps, the wait for the first batch included."""
+    start, images = time.perf_counter(), 0
+    for crops, labels in batches:
+        trainer.network.train_on_batch(crops, labels)
+        images += len(crops)
+    return images / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Parse the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", default="default")
+    parser.add_argument("--blocks", type=int, default=7)
+    options = parser.parse_args()
+    json.dump(measure(options.data, options.recipe, options.blocks), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()
