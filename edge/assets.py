@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 from edge.files import sha256_of, write_bytes
+from edge.progress import waiting
 
 _PUBLISHER_TIMEOUT_S = 5
 _WHEEL_TIMEOUT_S = 600
@@ -68,7 +69,8 @@ def fetch(name: str) -> Path:
     answers = []
     for source, get in _SOURCES.items():
         try:
-            data = get(asset)
+            with waiting(f"fetching {asset.file} from its {source}"):
+                data = get(asset)
         except _SOURCE_ERRORS as error:
             answers.append(f"{source}: {error}")
             continue

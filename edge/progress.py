@@ -29,6 +29,18 @@ def progress(label: str, total: int, unit: str, *, done: int = 0) -> Iterator[Ad
 
 
 @contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Show on a terminal that something of unknown length goes on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield
+
+
+@contextmanager
 def _bar(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (

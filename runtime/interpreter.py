@@ -4,12 +4,9 @@ Nobody outside this module sees a scale or a zero point.
 """
 
 import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -159,22 +156,6 @@ class Interpreter:
             return f"{self.runtime} {version(package)}"
         except PackageNotFoundError:
             return self.runtime
-
-
-def opens_safely(path: Path) -> bool:
-    """Try in a child process whether a file opens and runs without killing the process."""
-    code = (
-        "import pathlib, sys; import numpy as np; from edge.runtime.interpreter import Interpreter;"
-        "network = Interpreter(pathlib.Path(sys.argv[1]).read_bytes(), 'model');"
-        "network.run(np.zeros(network.input.shape[1:], np.float32))"
-    )
-    # -P: a folder called edge where the user stands is not this package.
-    command = [sys.executable, "-P", "-c", code, str(path)]
-    try:
-        child = subprocess.run(command, capture_output=True, timeout=_TRIAL_S, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return child.returncode == 0
 
 
 def _construct(model: bytes, name: str, runtime: str, threads: int) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from edge.assets import fetch
 from edge.errors import EdgeError
 from edge.quiet import quiet
-from edge.runtime.interpreter import Interpreter, opens_safely
+from edge.runtime.interpreter import Interpreter
 
 
 @pytest.fixture(scope="module")
@@ -186,13 +186,6 @@ def test_several_inputs_and_batches_are_refused(tensorflow):
         Interpreter(files[0], "pair")
     with pytest.raises(EdgeError, match=r"shape \(2, 4\), expected one picture at a time"):
         Interpreter(files[1], "batch")
-
-
-def test_a_child_process_tries_a_file_first(blazeface, tmp_path):
-    path = tmp_path / "model.tflite"
-    for data, opens in ((blazeface, True), (blazeface[:120_000], False), (b"text", False)):
-        path.write_bytes(data)
-        assert opens_safely(path) is opens
 
 
 def test_opening_a_model_is_quiet_and_loads_no_tensorflow():
