@@ -19,9 +19,9 @@ from statistics import median
 from edge.datasets import load
 from edge.environment import fingerprint
 from edge.train.facecache import cut_faces
+from edge.train.job import fastest_policy
 from edge.train.loop import Batch, Trainer
 from edge.train.recipes import recipe_named
-from edge.train.run import fastest_policy
 
 BLOCK_STEPS = 20
 WARM_UP_STEPS = 5

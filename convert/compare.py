@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from edge.contract import InputContract
 from edge.errors import EdgeError
-from edge.measure import Stopwatch, summarise, wilson
+from edge.measure import Stopwatch, summarise
+from edge.measure import accuracy as accuracy_of
 from edge.progress import progress
 from edge.runtime.interpreter import Interpreter
 
@@ -74,7 +75,7 @@ def judge(
         name: Judged(
             decisions=decisions[name],
             accuracy={
-                attribute: _accuracy(decisions[name][:, column], labels[:, column])
+                attribute: accuracy_of(decisions[name][:, column], labels[:, column])
                 for column, attribute in enumerate(attributes)
             },
             size_bytes=len(graphs[name]),
@@ -148,19 +149,6 @@ def describe(variant: str, judged: Judged, reference: Judged) -> dict[str, Any]:
 def agreement(judged: Judged, reference: Judged) -> float:
     """Return the share of decisions that are those of the float network."""
     return float((judged.decisions == reference.decisions).mean())
-
-
-def _accuracy(decisions: NDArray[np.bool_], labels: NDArray[np.float32]) -> dict[str, Any]:
-    known = np.isfinite(labels)
-    samples = int(known.sum())
-    if not samples:
-        return {"accuracy": None, "ci95": None, "samples": 0}
-    right = int((decisions[known] == (labels[known] >= 0.5)).sum())
-    return {
-        "accuracy": right / samples,
-        "ci95": list(wilson(right, samples)),
-        "samples": samples,
-    }
 
 
 def _time(

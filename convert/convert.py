@@ -10,7 +10,7 @@ from edge.convert import compare, metadata
 from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged
 from edge.convert.quantize import Io, load_keras, quantize
-from edge.convert.source import Run, open_run, training_faces, validation_faces
+from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
 from edge.errors import EdgeError
 from edge.files import write_bytes
 from edge.modelfile import VARIANTS, ModelCard, pack
@@ -57,8 +57,9 @@ def convert(
         run = open_run(source)
         model = load_keras(run.keras)
     files = _outputs(run, variants, out)
-    drawn = training_faces(run, data, calibration, seed) if "int8" in variants else None
-    faces = validation_faces(run, data)
+    datasets = run_data(run, data)
+    drawn = training_faces(run, datasets, calibration, seed) if "int8" in variants else None
+    faces = validation_faces(run, datasets)
     crops = faces.crops(range(len(faces)))
     graphs = {
         variant: _graph(run, model, variant, io, drawn)

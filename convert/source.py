@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.contract import InputContract
 from edge.convert.calibrate import Calibration, choose
-from edge.datasets import Dataset, balanced_subset, load
+from edge.datasets import Dataset
 from edge.errors import EdgeError
 from edge.train.facecache import Faces, cut_faces
 
@@ -47,7 +47,7 @@ def open_run(source: Path) -> Run:
     Raises:
         EdgeError: It is not one, is unfinished, or is damaged.
     """
-    from edge.train.run import read_config  # imports Keras
+    from edge.train.job import read_config  # imports Keras
 
     folder = source if source.is_dir() else source.parent
     file = source / "model.keras" if source.is_dir() else source
@@ -79,27 +79,19 @@ def open_run(source: Path) -> Run:
     return run
 
 
-def training_faces(run: Run, data: Sequence[Path], count: int, seed: int) -> Calibration:
+def training_faces(run: Run, data: Sequence[Dataset], count: int, seed: int) -> Calibration:
     """Draw training faces for the ranges of an integer model.
 
     Args:
         run: The run.
-        data: Where its data sets lie now, in the run's order; those left out lie where they were.
+        data: From `run_data`.
         count: How many pictures to draw.
         seed: Decides which.
 
     Raises:
-        EdgeError: The data is not where it was, or no drawn picture holds a face.
+        EdgeError: No drawn picture holds a face.
     """
-    datasets = [
-        one.only("train")
-        for one in _datasets(run, data)
-        if any(sample.split == "train" for sample in one.samples)
-    ]
-    if not datasets:
-        raise EdgeError(
-            "no training pictures in the data of the run", "point --data at the data of the run"
-        )
+    datasets = [one.only("train") for one in data if one.count("train")]
     labels = np.concatenate([one.labels_array() for one in datasets])
     drawn = choose(labels, count, seed)
     starts = np.cumsum([0, *(len(one.samples) for one in datasets)])
@@ -112,36 +104,45 @@ def training_faces(run: Run, data: Sequence[Path], count: int, seed: int) -> Cal
     return Calibration(found.crops(range(len(found))), found.names, seed)
 
 
-def validation_faces(run: Run, data: Sequence[Path]) -> Faces:
+def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:
     """Cut the faces that the run was validated with: those of its first data set.
 
     Args:
         run: The run.
-        data: As `training_faces`.
+        data: From `run_data`.
 
     Raises:
-        EdgeError: The data is not where it was, or no picture holds a face.
+        EdgeError: No picture holds a face.
     """
-    return cut_faces([_datasets(run, data)[0].only("val")], run.contract)
+    return cut_faces([data[0].only("val")], run.contract)
 
 
-def _datasets(run: Run, data: Sequence[Path]) -> list[Dataset]:
-    """Load the run's data sets with its attributes, from where they lie now."""
+def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:
+    """Load the data sets of a run, the one that validates it first.
+
+    Args:
+        run: The run.
+        moved: Where its data sets lie now, in the run's order; those left out lie where they were.
+
+    Raises:
+        EdgeError: The data is not where it was, or not what it was.
+    """
+    from edge.train.job import job_of, load_data  # imports Keras
+
     entries = run.config["data"]
-    if len(data) > len(entries):
+    if len(moved) > len(entries):
         raise EdgeError(
-            f"{len(data)} --data folders, the run has {len(entries)} data sets",
+            f"{len(moved)} --data folders, the run has {len(entries)} data sets",
             "give them in the order of the run: "
             + ", ".join(entry["dataset"] for entry in entries),
         )
-    roots = [*data, *(Path(entry["root"]) for entry in entries[len(data) :])]
-    datasets = [
-        load(root, entry["dataset"]).with_attributes(run.attributes, allow_missing=place > 0)
-        for place, (root, entry) in enumerate(zip(roots, entries, strict=True))
-    ]
-    if run.config["subset"]:
-        train, val, test = run.config["subset"]
-        datasets[0] = balanced_subset(
-            datasets[0], (train, val, test), run.attributes[0], run.config["seed"]
-        )
+    job = job_of(run.folder, moved)
+    datasets = load_data(replace(job, recipe=replace(job.recipe, auxiliary=0.0)))
+    for dataset, entry in zip(datasets, entries, strict=True):
+        if dataset.digest() != entry["digest"]:
+            raise EdgeError(
+                f"{dataset.root} holds other pictures or labels than the run was trained on: "
+                f"digest {dataset.digest()[:12]}…, was {entry['digest'][:12]}…",
+                "point --data at the data of the run",
+            )
     return datasets

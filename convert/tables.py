@@ -41,7 +41,7 @@ def _accuracy(entry: dict[str, Any], attribute: str, is_reference: bool) -> str:
     value, drop = entry["accuracy"][attribute], entry["drop_points"][attribute]
     if value is None:
         return "–"
-    return f"{value:.4f}" if is_reference else f"{value:.4f} ({-drop:+.2f})"
+    return f"{value:.4f}" if is_reference else f"{value:.4f} ({0 - drop:+.2f})"
 
 
 def _fallback(entry: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """The front door: each command parses, calls one function and prints."""
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 
 _MAX_AUTO_THREADS = 4
 
+# What a path, its permissions or a full disk are at fault for; any other is a bug.
+_NOT_OURS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC,
+    errno.EDQUOT, errno.EIO,
+}  # fmt: skip
+
 
 class _Commands(TyperGroup):
     """Turns what a user can cause into words and an exit status; bugs keep their traceback."""
@@ -47,16 +55,22 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except EdgeError as error:
-            # One line each, whatever a file name holds.
-            print("error:", " ".join(error.message.splitlines()), file=sys.stderr)
-            print("hint:", " ".join(error.hint.splitlines()), file=sys.stderr)
+            _complain(error)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except BrokenPipeError:
-            # The reader has had enough; Python would complain once more when it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()  # the reader has had enough
             raise SystemExit(0) from None
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            if error.filename is None:
+                _forget_output()
+            place = "write the output" if error.filename is None else f"use {error.filename}"
+            hint = "check the path, its permissions and the free space"
+            _complain(EdgeError(f"cannot {place}: {error.strerror}", hint))
+            raise SystemExit(1) from None
         return result
 
 
@@ -73,7 +87,21 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a letter shows another one.
+        sys.stdout.reconfigure(errors="replace")
     app()
+
+
+def _complain(error: EdgeError) -> None:
+    """Write an error as two lines, whatever a file name holds."""
+    print("error:", " ".join(error.message.splitlines()), file=sys.stderr)
+    print("hint:", " ".join(error.hint.splitlines()), file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """Send what is left to nowhere; Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_version(wanted: bool) -> None:
@@ -158,15 +186,17 @@ def train(
 
     with quiet(ImportError):
         training = _training()
+        from edge.train import job as jobs
         from edge.train import tables
     if listing:
         _print(tables.listing(), tables.list_tables, as_json)
         return
     folder = out or Path("runs") / (recipe or network or "default")
     if resume and (folder / "config.json").exists():
-        job = training.job_of(folder)
+        job = jobs.job_of(folder, data or [])
+        _say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:
-        job = training.make_job(
+        job = jobs.make_job(
             network, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
             subset=subset, epochs=epochs, seed=seed, deterministic=deterministic,
         )  # fmt: skip
@@ -303,7 +333,9 @@ def _open_subject(path: Path, runtime: str, threads: int) -> "Subject":
 
 def _described(model: "ModelFile") -> dict[str, Any]:
     """Return a model's card with what the file itself adds."""
-    file = {"file": str(model.path), "size_bytes": model.path.stat().st_size}
+    from edge.runtime.outputs import readable
+
+    file = {"file": readable(str(model.path)), "size_bytes": model.path.stat().st_size}
     return file | {"sha256": model.sha256} | model.card.to_json()
 
 

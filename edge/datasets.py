@@ -99,6 +99,10 @@ class Dataset:
         )
         return replace(self, attributes=wanted, samples=samples)
 
+    def count(self, split: str) -> int:
+        """Return how many samples a split has."""
+        return sum(sample.split == split for sample in self.samples)
+
     def labels_array(self) -> NDArray[np.float32]:
         """Return the labels, float32 (samples, attributes): 1 yes, 0 no, nan unknown."""
         labels = [sample.labels for sample in self.samples]
@@ -133,13 +137,21 @@ class Dataset:
         )
 
 
-def load(root: Path, kind: str = "auto", attributes: Sequence[str] | None = None) -> Dataset:
+def load(
+    root: Path,
+    kind: str = "auto",
+    attributes: Sequence[str] | None = None,
+    *,
+    wanted: Sequence[str] = (),
+) -> Dataset:
     """Load the labels of a data set; no picture is opened.
 
     Args:
         root: Its folder.
         kind: "celeba", "genki4k", "mtfl", "adience", "folder", or "auto" to recognise it.
-        attributes: Those wanted, in order; None for all.
+        attributes: Those to return, in order; None for all.
+        wanted: Of a folder of two classes, which one says yes where either could; see
+            `read_folder`. What is not there is no error.
 
     Raises:
         EdgeError: The folder holds no such data set, a line of it is wrong, or it lacks an
@@ -153,7 +165,7 @@ def load(root: Path, kind: str = "auto", attributes: Sequence[str] | None = None
         os.scandir(root).close()
         name = recognised(root) if kind == "auto" else kind
         if name == "folder":
-            listing = read_folder(root, attributes or ())
+            listing = read_folder(root, attributes or wanted)
             licence = "unknown: that of the pictures' owner"
         else:
             listing, licence = KINDS[name].read(root), KINDS[name].licence

@@ -17,6 +17,12 @@ _JPEG_END = 0xD9
 _JPEG_BARE = (0x01, 0xD8)
 
 
+def is_picture(name: str) -> bool:
+    """Say whether a file name is that of a picture; hidden files are not."""
+    ending = name.rpartition(".")[2].lower()
+    return f".{ending}" in SUFFIXES and not name.startswith(".")
+
+
 def read_picture(path: Path) -> Picture:
     """Read a picture from disk, turned upright by its EXIF orientation.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.errors import EdgeError
-from edge.images import SUFFIXES
+from edge.images import SUFFIXES, is_picture
 from edge.samples import Sample
 
 Place = tuple[Path, str | None]  # a picture's file and, inside a zip, its member
@@ -199,12 +199,6 @@ def zip_pictures(path: Path) -> dict[str, Place]:
         for member in members
         if not member.startswith("__MACOSX/") and is_picture(member.rpartition("/")[2])
     }
-
-
-def is_picture(name: str) -> bool:
-    """Say whether a file name is that of a picture; hidden files are not."""
-    ending = name.rpartition(".")[2].lower()
-    return f".{ending}" in SUFFIXES and not name.startswith(".")
 
 
 def by_stem(pictures: Mapping[str, Place], findings: Counter[str]) -> dict[str, Place]:

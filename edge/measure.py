@@ -6,11 +6,16 @@ import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Below this many samples the 99th percentile is the maximum by another name.
 _SAMPLES_FOR_P99 = 100
+
+# Where the system does not tell when the process began, this is the nearest there is.
+_IMPORTED = time.monotonic()
 
 
 class Stopwatch:
@@ -75,17 +80,37 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return low, high
 
 
+def accuracy(decisions: NDArray[np.bool_], labels: NDArray[np.float32]) -> dict[str, Any]:
+    """Return the accuracy of yes/no decisions with its 95 % interval.
+
+    Args:
+        decisions: bool (samples,).
+        labels: float32 (samples,); 1 yes, 0 no, nan unknown and left out.
+
+    Returns:
+        accuracy (0 to 1), ci95 [low, high] and samples; the first two None without any label.
+    """
+    known = np.isfinite(labels)
+    samples = int(known.sum())
+    if not samples:
+        return {"accuracy": None, "ci95": None, "samples": 0}
+    right = int((decisions[known] == (labels[known] >= 0.5)).sum())
+    return {
+        "accuracy": right / samples,
+        "ci95": list(wilson(right, samples)),
+        "samples": samples,
+    }
+
+
 def since_process_start_ms() -> float:
     """Return the milliseconds since the operating system created this process."""
     try:
-        # Exact to 10 ms; psutil counts from the boot time, which is in whole seconds.
+        # Exact to a clock tick, 10 ms on most systems.
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return (time.clock_gettime(time.CLOCK_BOOTTIME) - started) * 1000
     except (OSError, AttributeError, IndexError, ValueError):
-        import psutil
-
-        return float(time.time() - psutil.Process().create_time()) * 1000
+        return (time.monotonic() - _IMPORTED) * 1000
 
 
 def peak_rss_mb() -> float:

@@ -72,7 +72,10 @@ EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, metavar="N", help="Instead of the recipe's.")
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, metavar="N", help="Decides all that is left to chance.")
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**32 - 1, metavar="N", help="Decides all that is left to chance."
+    ),
 ]
 DeterministicOption = Annotated[
     bool, typer.Option("--deterministic", help="The same bits each time; slower.")

@@ -64,7 +64,7 @@ def evaluate_subject(
     Raises:
         EdgeError: The data cannot be used.
     """
-    pictures = load(data, kind).only(split)
+    pictures = load(data, kind, wanted=subject.attributes).only(split)
     for finding, number in pictures.findings.items():
         warn(f"{pictures.name}: {number:,} {finding}")
     name = detector or subject.contract.detector

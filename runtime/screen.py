@@ -96,7 +96,7 @@ def faces_table(result: Result) -> Table:
     for name in result.faces[0].attributes if result.faces else ():
         table.add_column(Text(name), justify="right", no_wrap=True)
     for number, face in enumerate(result.faces[:_MAX_FACES], 1):
-        place = ", ".join(f"{v:.0f}" for v in face.detection.box.in_pixels(columns, rows))
+        place = ", ".join(str(int(v)) for v in face.detection.box.in_pixels(columns, rows))
         values = [_attribute(face, name) for name in face.attributes]
         table.add_row(str(number), place, f"{face.detection.score:.2f}", *values)
     return table
@@ -183,7 +183,8 @@ def _line(result: Result) -> str:
     ]
     found = f"{_faces_found(result)}: {'; '.join(faces)}" if faces else _faces_found(result)
     total = result.latency_ms["total"]
-    return f"{result.frame.index:>6}  {readable(result.frame.source)}  {found}  {total:.1f} ms"
+    source = " ".join(readable(result.frame.source).splitlines())
+    return f"{result.frame.index:>6}  {source}  {found}  {total:.1f} ms"
 
 
 def _faces_found(result: Result) -> str:

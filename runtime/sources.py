@@ -12,7 +12,7 @@ import cv2
 
 from edge.contract import Picture
 from edge.errors import EdgeError
-from edge.images import SUFFIXES, read_picture
+from edge.images import SUFFIXES, is_picture, read_picture
 
 Warn = Callable[[str], None]
 
@@ -178,7 +178,7 @@ class Video(Source):
 
 def _pictures_in(folder: Path) -> list[Path]:
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        found = sorted(path for path in folder.iterdir() if is_picture(path.name))
     except OSError as error:
         raise EdgeError(f"cannot read {folder}: {error.strerror}", "check the folder") from error
     if not found:

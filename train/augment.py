@@ -122,7 +122,7 @@ def _tables(how: Augmentation, draw: list[float]) -> NDArray[np.uint8]:
     curve = grey ** math.exp(how.light * draw[7])
     curve = (curve - 0.5) * (1 + how.light * draw[8]) + 0.5 + how.light / 2 * draw[9]
     gains = 1 + how.colour * np.array(draw[10:13], np.float32)
-    return np.clip(curve[:, None] * gains * 255, 0, 255).astype(np.uint8)[None]
+    return np.clip(np.rint(curve[:, None] * gains * 255), 0, 255).astype(np.uint8)[None]
 
 
 def _saturate(crop: NDArray[np.uint8], amount: float) -> None:

@@ -29,7 +29,7 @@ def save(
     arrays |= {f"best/{at:03d}": value for at, value in enumerate(best)}
     arrays["state"] = np.array(json.dumps({"schema": SCHEMA, **state}))
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]], dict[str, Any]]:

@@ -5,6 +5,7 @@ running into an artificial border. The centre of what is kept is the contract's 
 for pixel, so validation and calibration read the same cache.
 """
 
+import fcntl
 import json
 import shutil
 import tempfile
@@ -22,15 +23,20 @@ from numpy.typing import NDArray
 from edge.assets import home
 from edge.contract import InputContract
 from edge.datasets import Dataset, Sample
+from edge.environment import usable_cores
 from edge.errors import EdgeError
 from edge.progress import progress
 from edge.runtime.detectors import create_detector
 
-# The rim on each side, as a fraction of the crop: enough for a 15° turn with a tenth of shift.
+# The rim on each side, as a fraction of the crop: all but the corners of the strongest turns and
+# shifts find real pixels there.
 RIM = 1 / 6
 
+# Raised whenever the same pictures and contract would give other crops.
+_VERSION = 1
+
 _FOUND, _NO_FACE, _UNREADABLE = 1, 0, 2
-_WORKERS = 2
+_FILLING, _LOCK = ".filling-", "lock"
 
 
 @dataclass(frozen=True)
@@ -137,14 +143,22 @@ def _cached(dataset: Dataset, contract: InputContract) -> tuple[NDArray[np.uint8
 
 
 def _key(dataset: Dataset, contract: InputContract) -> str:
-    """Name what the crops depend on: the pictures (by place, name and size) and the contract."""
-    digest = sha256(json.dumps(contract.to_json(), sort_keys=True).encode())
+    """Name what the crops depend on: the pictures (by place, size and time) and the contract."""
+    digest = sha256(json.dumps([_VERSION, contract.to_json()], sort_keys=True).encode())
     digest.update(str(dataset.root.resolve()).encode(errors="surrogateescape"))
     for sample in dataset.samples:
-        size = sample.path.stat().st_size
-        place = f"\0{sample.path}\0{sample.member}\0{size}"
+        place = f"\0{sample.path}\0{sample.member}\0{_size_and_time(sample.path)}"
         digest.update(place.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    """Return a file's size and change; None if it cannot be looked at, as a link to nothing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _fill(folder: Path, dataset: Dataset, contract: InputContract) -> None:
@@ -157,8 +171,11 @@ def _fill(folder: Path, dataset: Dataset, contract: InputContract) -> None:
             f"cut faces need {needed / 1e9:.1f} GB, {folder.parent} has {free / 1e9:.1f} GB free",
             "free some space, or set EDGE_HOME elsewhere",
         )
-    temporary = Path(tempfile.mkdtemp(prefix=".filling-", dir=folder.parent))
+    _sweep(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=_FILLING, dir=folder.parent))
+    lock = (temporary / _LOCK).open("w")
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         crops = open_memmap(temporary / "crops.npy", mode="w+", dtype=np.uint8, shape=shape)
         state = np.zeros(len(dataset.samples), np.uint8)
         cut = _cutter(contract)
@@ -168,20 +185,35 @@ def _fill(folder: Path, dataset: Dataset, contract: InputContract) -> None:
 
         with (
             progress(f"cutting faces of {dataset.name}", len(state), "pictures") as advance,
-            ThreadPoolExecutor(_WORKERS) as pool,
+            ThreadPoolExecutor(usable_cores()) as pool,
         ):
             for _ in pool.map(work, range(len(state)), chunksize=64):
                 advance(1)
         crops.flush()
         np.save(temporary / "state.npy", state)
+        (temporary / _LOCK).unlink()
         temporary.rename(folder)
     except OSError as error:
+        if folder.is_dir():  # another process has cut the same faces in the meantime
+            return
         raise EdgeError(
             f"cannot keep cut faces in {folder.parent}: {error.strerror}",
             "free some space, or set EDGE_HOME elsewhere",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        lock.close()
+
+
+def _sweep(caches: Path) -> None:
+    """Remove what a process that was killed while cutting has left: nobody holds its lock."""
+    for leftover in caches.glob(_FILLING + "*"):
+        try:
+            with (leftover / _LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+        except OSError:  # still being filled, or gone
+            continue
 
 
 def _cutter(contract: InputContract) -> Callable[[Sample, NDArray[np.uint8]], int]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.files import sha256_of
+from edge.train.job import read_config
 from edge.train.loop import predict
-from edge.train.run import read_config
 
 
 class KerasClassifier:
@@ -35,14 +35,17 @@ class KerasClassifier:
                 f"{file} cannot be opened by Keras: {str(error).splitlines()[0]}",
                 "train again, or name another file",
             ) from error
-        self.contract = InputContract.from_json(config["contract"])
-        self.attributes: tuple[str, ...] = tuple(config["attributes"])
-        self.thresholds: tuple[float, ...] = tuple(config["thresholds"])
-        self.identity = {
-            "name": str(config["name"]),
-            "variant": "keras",
-            "sha256": sha256_of(file),
-        }
+        try:
+            self.contract = InputContract.from_json(config["contract"])
+            self.attributes: tuple[str, ...] = tuple(config["attributes"])
+            self.thresholds: tuple[float, ...] = tuple(config["thresholds"])
+            name = str(config["name"])
+        except (KeyError, TypeError) as error:
+            raise EdgeError(
+                f"{file.parent / 'config.json'} is damaged: {error!r}",
+                "copy the run folder again, or train again",
+            ) from error
+        self.identity = {"name": name, "variant": "keras", "sha256": sha256_of(file)}
         found, expected = self._model.input_shape[1:], (*self._crop_shape(), 3)
         if tuple(found) != expected:
             raise EdgeError(

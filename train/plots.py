@@ -91,9 +91,12 @@ def roc(
     for column, name in enumerate(attributes):
         known = np.isfinite(labels[:, column])
         truth = labels[known, column] >= 0.5
-        ordered = truth[np.argsort(-probabilities[known, column], kind="stable")]
-        hits = np.concatenate([[0], np.cumsum(ordered)]) / max(ordered.sum(), 1)
-        alarms = np.concatenate([[0], np.cumsum(~ordered)]) / max((~ordered).sum(), 1)
+        falling = np.argsort(-probabilities[known, column], kind="stable")
+        ordered = truth[falling]
+        # Equal scores are one step: their order among themselves means nothing.
+        steps = np.diff(probabilities[known, column][falling], append=-1) != 0
+        hits = np.concatenate([[0], np.cumsum(ordered)[steps]]) / max(ordered.sum(), 1)
+        alarms = np.concatenate([[0], np.cumsum(~ordered)[steps]]) / max((~ordered).sum(), 1)
         area = np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2)
         axis.plot(alarms, hits, label=f"{name}, area {area:.4f}")
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)

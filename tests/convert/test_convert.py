@@ -1,6 +1,8 @@
 """From a run folder to model files, on faces cut from the demo picture."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from edge.errors import EdgeError
 from edge.images import read_picture
 from edge.modelfile import read_model
 from edge.runtime.classifier import Classifier
+from edge.train.job import Job, config_of, load_data
+from edge.train.recipes import recipe_named
 from tests.convert.conftest import build
 
 PICTURES = {"train": 6, "val": 4}
@@ -40,21 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     build(outputs=1).save(folder / "model.keras")
-    counts = {split: 2 * count for split, count in PICTURES.items()}
-    config = {
-        "schema": 1,
-        "name": "tiny",
-        "recipe": {"network": "tiny"},
-        "contract": InputContract(width=32, height=32).to_json(),
-        "attributes": ["smiling"],
-        "thresholds": [0.5],
-        "data": [{"dataset": "folder", "root": str(data), "digest": "d", "counts": counts,
-                  "licence": "public domain"}],
-        "subset": None,
-        "seed": 4,
-        "versions": {"keras": "3"},
-        "accuracy": {},
-    }  # fmt: skip
+    recipe = replace(recipe_named("proposed"), contract=InputContract(width=32, height=32))
+    job = Job(recipe=recipe, data=((data, "folder"),), attributes=("smiling",), seed=4)
+    config = config_of(job, "tiny", load_data(job))
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -93,9 +85,10 @@ def test_the_report_is_the_json_of_the_command(report: dict[str, Any]) -> None:
 
 def test_the_card_says_where_the_model_comes_from(run: Path, report: dict[str, Any]) -> None:
     card = read_model(run / "tiny-int8.tflite").card
-    assert (card.name, card.attributes, card.licence) == ("tiny", ("smiling",), "public domain")
-    assert card.recipe == {"network": "tiny", "seed": 4, "subset": None}
-    assert card.data["folder"]["digest"] == "d"
+    assert (card.name, card.attributes) == ("tiny", ("smiling",))
+    assert (card.recipe["network"], card.recipe["seed"]) == ("proposed", 4)
+    assert card.data["folder"]["counts"] == {"train": 12, "val": 8, "test": 0}
+    assert card.licence == card.data["folder"]["licence"]
     assert set(card.accuracy) == {"float32", "int8"}
     assert card.accuracy["int8"]["smiling"]["samples"] == 2 * PICTURES["val"]
     assert {"edge", "tensorflow"} <= set(card.versions)
@@ -195,3 +188,16 @@ def test_an_unfinished_or_damaged_run_is_refused(run: Path, tmp_path: Path) -> N
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(EdgeError, match="is damaged"):
         convert(tmp_path, ["float32"])
+
+
+def test_data_that_moved_is_found_again_and_other_data_refused(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved)
+    report = convert(run, ["float32"], data=[moved], out=tmp_path / "moved.tflite")
+    assert report["samples"] == 2 * PICTURES["val"]
+    next((moved / "val" / "smiling").iterdir()).unlink()
+    with pytest.raises(EdgeError, match="other pictures or labels than the run was trained on"):
+        convert(run, ["float32"], data=[moved], out=tmp_path / "other.tflite")
+    assert not (tmp_path / "other.tflite").exists()

@@ -15,7 +15,15 @@ from edge.assets import fetch
 from edge.cli import main
 from edge.modelfile import CARD_FILE, SCHEMA, pack, read_model
 
-COMMANDS = [["run"], ["evaluate"], ["models", "show"], ["models", "list"], ["models", "verify"]]
+COMMANDS = [
+    ["run"],
+    ["train"],
+    ["convert"],
+    ["evaluate"],
+    ["models", "show"],
+    ["models", "list"],
+    ["models", "verify"],
+]
 FORBIDDEN = ("tensorflow", "keras", "numpy", "cv2")
 
 Here = Callable[..., subprocess.CompletedProcess[str]]
@@ -137,6 +145,7 @@ def test_options_come_from_the_environment(here: Here, tiny_model: Path) -> None
         ("zero.mp4", b"", "is empty"),
         ("text.mp4", b"hello", "neither a picture nor a video"),
         ("two\nlines.mp4", b"hello", "neither a picture nor a video"),
+        ("n" * 300, None, "File name too long"),
     ],
 )
 def test_a_wrong_source(
@@ -247,6 +256,17 @@ def test_a_closed_pipe_ends_quietly(tiny_model: Path, form: list[str]) -> None:
         child.stdout.close()
         errors = child.stderr.read()
         assert (child.wait(timeout=20), errors) == (0, "")
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_full_disk_under_the_output(tiny_model: Path, form: list[str]) -> None:
+    command = [sys.executable, "-m", "edge", "run", "--demo", "--frames", "2", *form]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, "--model", str(tiny_model)], stdout=full, text=True,
+                              stderr=subprocess.PIPE, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write the output: No space left")
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_models_show_and_verify(here: Here, tiny_model: Path, tmp_path: Path) -> None:

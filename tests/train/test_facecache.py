@@ -1,3 +1,7 @@
+import fcntl
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -57,8 +61,9 @@ def test_unreadable_pictures_and_those_without_a_face_are_counted(portraits, tmp
 
     cv2.imwrite(str(root / "yes" / "wall.png"), np.full((200, 200, 3), 128, np.uint8))
     (root / "no" / "cut.png").write_bytes(pictures[0].read_bytes()[:1000])
+    (root / "no" / "link.png").symlink_to("nowhere.png")
     faces = cut_faces([load(root)], InputContract(width=32, height=32))
-    assert faces.missing == {"no face found": 1, "unreadable": 1}
+    assert faces.missing == {"no face found": 1, "unreadable": 2}
     assert sorted(faces.names) == ["face.png", "face.png"]
 
 
@@ -78,3 +83,26 @@ def test_a_rim_lets_an_augmented_face_keep_real_pixels(portraits):
     faces = cut_faces([load(portraits).only("val")], InputContract(width=96, height=96))
     assert faces.with_rim(0).shape == (128, 128, 3)
     assert faces.rim == (16, 16)
+
+
+def test_what_a_killed_process_left_is_swept_away(portraits, tmp_path):
+    caches = tmp_path / "home" / "faces"
+    leftover, busy = caches / ".filling-dead", caches / ".filling-busy"
+    for folder in (leftover, busy):
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+    with (busy / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cut_faces([load(portraits).only("val")], InputContract(width=32, height=32))
+    assert not leftover.exists()
+    assert busy.exists()
+
+
+def test_a_replaced_picture_is_cut_anew(portraits, tmp_path):
+    root = tmp_path / "pictures"
+    shutil.copytree(portraits / "val", root)
+    contract = InputContract(width=32, height=32)
+    before = cut_faces([load(root)], contract).wide[0].filename
+    picture = next((root / "dark").iterdir())
+    os.utime(picture, (1, 1))
+    assert cut_faces([load(root)], contract).wide[0].filename != before

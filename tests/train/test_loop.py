@@ -61,7 +61,6 @@ def test_it_learns(make, tmp_path):
     trainer = make(epochs=15)
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
     history = trainer.state.history
-    assert len(history) == 15
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert max(next(iter(entry["val_accuracy"].values())) for entry in history) >= 0.9
 

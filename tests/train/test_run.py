@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from edge.errors import EdgeError
+from edge.train.job import Job, job_of, make_job
 from edge.train.model import KerasClassifier
-from edge.train.run import Job, job_of, make_job, train
+from edge.train.run import train
 
 
 @pytest.fixture(scope="module")
@@ -110,17 +111,42 @@ def test_an_attribute_that_the_data_lacks_is_refused(job, tmp_path):
               report=lambda line: None)  # fmt: skip
 
 
+def test_data_without_training_pictures_is_refused_before_anything_is_written(
+    job, portraits, tmp_path
+):
+    for split, message in (("test", "no training pictures"), ("train", "no validation pictures")):
+        root = tmp_path / split
+        shutil.copytree(portraits / split, root / split)
+        with pytest.raises(EdgeError, match=message):
+            train(replace(job, data=((root, "folder"),)), tmp_path / "run", resume=False,
+                  report=lambda line: None)  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_either_of_two_classes_can_be_learned(job, portraits, tmp_path):
+    other = replace(job, attributes=("bright",), recipe=replace(job.recipe, epochs=1))
+    config = train(other, tmp_path / "run", resume=False, report=lambda line: None)
+    assert list(config["accuracy"]) == ["bright"]
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"schema": 1}', '{"schema": null}', "not json"])
+def test_a_damaged_config_is_refused(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(EdgeError, match=r"config\.json"):
+        job_of(tmp_path)
+
+
 _TRAIN = """
 import sys
 from dataclasses import replace
 from pathlib import Path
 from edge.contract import InputContract
 from edge.train.recipes import recipe_named
-from edge.train import loop, run
+from edge.train import job as jobs, loop, run
 loop._CHECKPOINT_EVERY_S = 0.0
 recipe = replace(recipe_named("default"), contract=InputContract(width=32, height=32), epochs=6,
                  batch=4)
-job = run.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
+job = jobs.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
               deterministic=True)
 print("begun", flush=True)
 run.train(job, Path(sys.argv[2]), resume=True, report=lambda line: print(line, flush=True))
