@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,6 +19,28 @@ def data_dir() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return DATA
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One public-domain face, lit two ways: folders "bright" and "dark", 24 / 8 / 8 pictures."""
+    root = tmp_path_factory.mktemp("portraits")
+    import cv2
+
+    from edge.assets import fetch
+    from edge.images import read_picture
+
+    face = read_picture(fetch("demo"))[40:240, 110:310]
+    random = np.random.default_rng(0)
+    for split, count in (("train", 24), ("val", 8), ("test", 8)):
+        for at in range(count):
+            name = ("dark", "bright")[at % 2]
+            moved = np.roll(face, random.integers(-8, 9, 2), axis=(0, 1))
+            lit = np.clip(moved * (0.55, 1.0)[at % 2] + random.integers(-10, 10), 0, 255)
+            path = root / split / name / f"{at:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), lit.astype(np.uint8))
+    return root
 
 
 @pytest.fixture(scope="session")
