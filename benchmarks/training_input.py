@@ -12,12 +12,12 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
 from edge.datasets import load
-from edge.environment import fingerprint
+from edge.environment import fingerprint, usable_cores
 from edge.train.facecache import cut_faces
 from edge.train.job import fastest_policy
 from edge.train.loop import Batch, Trainer
@@ -43,11 +43,13 @@ def measure(data: Path, recipe_name: str, blocks: int) -> dict[str, object]:
         recipe, dataset.attributes, 2, faces, validation, seed=0, policy=fastest_policy()
     )
     memory = list(itertools.islice(trainer.batches(), BLOCK_STEPS))
-    _images_per_s(trainer, memory[:WARM_UP_STEPS])
+    bare_step = trainer.network.train_on_batch
+    _images_per_s(bare_step, memory[:WARM_UP_STEPS])
     bare, fed = [], []
     for _ in range(blocks):
-        bare.append(_images_per_s(trainer, memory))
-        fed.append(_images_per_s(trainer, itertools.islice(trainer.batches(), BLOCK_STEPS)))
+        bare.append(_images_per_s(bare_step, memory))
+        trainer.state.step = 0
+        fed.append(_images_per_s(trainer.step, itertools.islice(trainer.batches(), BLOCK_STEPS)))
     return {
         "benchmark": "training_input",
         "recipe": recipe_name,
@@ -55,15 +57,15 @@ def measure(data: Path, recipe_name: str, blocks: int) -> dict[str, object]:
         "bare_images_per_s": bare,
         "fed_images_per_s": fed,
         "ratio": median(fed) / median(bare),
-        "environment": fingerprint(0, "keras"),
+        "environment": fingerprint(usable_cores(), "keras"),
     }
 
 
-def _images_per_s(trainer: Trainer, batches: Iterable[Batch]) -> float:
+def _images_per_s(step: Callable[..., object], batches: Iterable[Batch]) -> float:
     """Time training steps, the wait for the first batch included."""
     start, images = time.perf_counter(), 0
     for crops, labels in batches:
-        trainer.network.train_on_batch(crops, labels)
+        step(crops, labels)
         images += len(crops)
     return images / (time.perf_counter() - start)
 

@@ -121,21 +121,30 @@ class Trainer:
             label, self.steps * self.batch, "images", done=state.step * self.batch
         ) as advance:
             for crops, labels in self.batches():
-                self.optimizer.learning_rate = self._rate()
-                loss = float(self.network.train_on_batch(crops, labels))
-                if not math.isfinite(loss):
-                    raise EdgeError(
-                        f"the loss is {loss} at {label}, step {state.step}",
-                        "lower the learning rate; the last checkpoint is intact",
-                    )
-                self._move_average()
-                state.step += 1
-                state.loss_sum += loss
+                self.step(crops, labels)
                 advance(self.batch)
                 if time.monotonic() - saved > _CHECKPOINT_EVERY_S:
                     self.save(path)
                     saved = time.monotonic()
         return state.loss_sum / max(state.step, 1)
+
+    def step(self, crops: NDArray[np.uint8], labels: NDArray[np.float32]) -> None:
+        """Train on one batch.
+
+        Raises:
+            EdgeError: The loss is no longer a number.
+        """
+        state = self.state
+        self.optimizer.learning_rate = self._rate()
+        loss = float(self.network.train_on_batch(crops, labels))
+        if not math.isfinite(loss):
+            raise EdgeError(
+                f"the loss is {loss} at epoch {state.epoch + 1}, step {state.step + 1}",
+                "lower the learning rate; the last checkpoint is intact",
+            )
+        self._move_average()
+        state.step += 1
+        state.loss_sum += loss
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches left in this epoch, made by threads ahead of their use.

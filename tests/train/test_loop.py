@@ -92,10 +92,7 @@ def test_a_resumed_training_ends_with_the_same_weights(make, tmp_path, average):
     whole.fit(tmp_path / "whole.npz", lambda line: None)
     begun = make(average=average)
     for crops, labels in itertools.islice(begun.batches(), 2):
-        begun.optimizer.learning_rate = begun._rate()
-        begun.state.loss_sum += begun.network.train_on_batch(crops, labels)
-        begun._move_average()
-        begun.state.step += 1
+        begun.step(crops, labels)
     begun.save(tmp_path / "begun.npz")
     resumed = make(average=average)
     resumed.resume(tmp_path / "begun.npz")
