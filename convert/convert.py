@@ -9,7 +9,7 @@ from edge import __version__
 from edge.convert import compare, metadata
 from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged
-from edge.convert.quantize import Io, load_keras, quantize
+from edge.convert.quantize import Io, quantize
 from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
 from edge.errors import EdgeError
 from edge.files import write_bytes
@@ -55,6 +55,8 @@ def convert(
     _require_options(variants, calibration)
     with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
         run = open_run(source)
+        from edge.train.model import load_keras
+
         model = load_keras(run.keras)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)

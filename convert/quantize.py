@@ -2,43 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
-from edge.errors import EdgeError
+from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
 
 Io = Literal["uint8", "int8", "float32"]
 
 # Operators that a converter's message names, such as 'tf.Erf' or 'HARD_SWISH'.
 _OPERATOR = re.compile(r"'(tf\.\w+)' op|for op: '?(\w+)'?|ops?: ((?:tf\.)?[A-Z]\w+)")
-
-
-def load_keras(path: Path) -> Any:
-    """Load a Keras model.
-
-    Raises:
-        EdgeError: The file is damaged, needs layers that edge does not know, or Keras does not
-            run on TensorFlow.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise EdgeError(
-            f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
-            "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
-        )
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EdgeError(
-            f"cannot load {path}: {_first_line(error)}",
-            "give a run folder of `edge train`, or a .keras file it saved",
-        ) from error
 
 
 def quantize(
@@ -65,9 +41,17 @@ def quantize(
         takes pixels as they are.
 
     Raises:
-        EdgeError: The network has another input, or an operator that TFLite does not have.
+        EdgeError: The network has another input, or an operator that TFLite does not have, or
+            Keras does not run on TensorFlow.
     """
+    import keras
     import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        raise EdgeError(
+            f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
+            "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
+        )
 
     with quiet():
         # The empty module stands for the variables, of which the frozen function has none left.
@@ -186,7 +170,7 @@ def _cannot_convert(variant: str, error: Exception) -> EdgeError:
             "choose another variant (--float32, --float16), or a network without it",
         )
     return EdgeError(
-        f"the network cannot be converted to {variant}: {_first_line(error)}",
+        f"the network cannot be converted to {variant}: {first_line(error)}",
         "choose another variant (--float32, --float16), or another network",
     )
 
@@ -199,7 +183,3 @@ def _converter_error() -> type[Exception]:
 
 def _size(shape: tuple[int | None, ...]) -> str:
     return "×".join("?" if side is None else str(side) for side in shape)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,3 +13,8 @@ class EdgeError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

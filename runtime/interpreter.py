@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
 
 RUNTIMES = ("litert", "tflite-runtime", "tensorflow")
@@ -58,7 +58,7 @@ class Interpreter:
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise EdgeError(
-                f"{name} cannot be prepared by {self.runtime}: {_first_line(error)}",
+                f"{name} cannot be prepared by {self.runtime}: {first_line(error)}",
                 "convert the model again, or try another --runtime",
             ) from error
         inputs = self._interpreter.get_input_details()
@@ -175,11 +175,11 @@ def _construct(model: bytes, name: str, runtime: str, threads: int) -> tuple[str
                 )
         except ValueError as error:
             raise EdgeError(
-                f"{name} cannot be opened by {candidate}: {_first_line(error)}",
+                f"{name} cannot be opened by {candidate}: {first_line(error)}",
                 "check that it is a whole .tflite file: `edge models verify`",
             ) from error
         except (ImportError, RuntimeError, TypeError, AttributeError, SystemError) as error:
-            reasons.append(f"{candidate}: {_first_line(error)}")
+            reasons.append(f"{candidate}: {first_line(error)}")
         else:
             return candidate, interpreter
     raise EdgeError(
@@ -224,7 +224,3 @@ def _info(detail: dict[str, Any]) -> TensorInfo:
     return TensorInfo(
         detail["name"], tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,5 +1,6 @@
 """A trained Keras network, opened with the contract that stands beside it."""
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -7,10 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
-from edge.errors import EdgeError
+from edge.errors import EdgeError, first_line
 from edge.files import sha256_of
 from edge.train.job import read_config
 from edge.train.loop import predict
+
+
+def load_keras(path: Path) -> keras.Model:
+    """Load a Keras model.
+
+    Raises:
+        EdgeError: The file is damaged, or needs layers that edge does not know.
+    """
+    # Keras says of a file that is cut short that there is none.
+    if not zipfile.is_zipfile(path):
+        raise EdgeError(f"{path} is damaged: not a whole .keras file", "train again, or copy it")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EdgeError(
+            f"cannot load {path}: {first_line(error)}",
+            "give a run folder of `edge train`, or a .keras file it saved",
+        ) from error
 
 
 class KerasClassifier:
@@ -28,13 +47,7 @@ class KerasClassifier:
         if not file.is_file():
             raise EdgeError(f"there is no file {file}", "name a .keras file or a finished run")
         config = read_config(file.parent)
-        try:
-            self._model = keras.saving.load_model(file, compile=False)
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            raise EdgeError(
-                f"{file} cannot be opened by Keras: {str(error).splitlines()[0]}",
-                "train again, or name another file",
-            ) from error
+        self._model = load_keras(file)
         try:
             self.contract = InputContract.from_json(config["contract"])
             self.attributes: tuple[str, ...] = tuple(config["attributes"])

@@ -18,8 +18,8 @@ def curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     epochs = [entry["epoch"] for entry in history]
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
-    loss.plot(epochs, [entry["loss"] for entry in history], label="training")
-    loss.plot(epochs, [entry["val_loss"] for entry in history], label="validation")
+    loss.plot(epochs, [entry["loss"] for entry in history], label="training, all terms")
+    loss.plot(epochs, [entry["val_loss"] for entry in history], label="validation, own attributes")
     loss.set(title="loss", xlabel="epoch")
     loss.legend()
     for name in history[0]["val_accuracy"] if history else ():

@@ -6,9 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
-from edge.convert.quantize import load_keras, quantize
+from edge.convert.quantize import quantize
 from edge.errors import EdgeError
 from edge.runtime.interpreter import Interpreter
+from edge.train.model import load_keras
 from tests.convert.conftest import build
 
 Crops = NDArray[np.uint8]
@@ -124,13 +125,6 @@ def test_two_outputs_are_refused(contract: InputContract) -> None:
     model = keras.Model(pixels, [keras.layers.Dense(1)(pooled), keras.layers.Dense(1)(pooled)])
     with pytest.raises(EdgeError, match="1 inputs and 2 outputs"):
         quantize(model, "float32", contract)
-
-
-def test_a_file_that_is_not_keras_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.keras"
-    path.write_bytes(b"PK not a network")
-    with pytest.raises(EdgeError, match="cannot load"):
-        load_keras(path)
 
 
 def tensors(graph: bytes) -> dict[str, Any]:

@@ -58,6 +58,15 @@ def test_the_model_opens_with_its_contract(run):
     assert classifier.classify(crops).shape == (3, 1)
 
 
+@pytest.mark.parametrize("whole", [0, 5_000])
+def test_a_damaged_model_is_refused(run, tmp_path, whole):
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "model.keras"
+    file.write_bytes(file.read_bytes()[:whole])
+    with pytest.raises(EdgeError, match="is damaged: not a whole"):
+        KerasClassifier(tmp_path / "run")
+
+
 def test_the_job_can_be_read_back(run, job):
     again = job_of(run)
     assert again.recipe == job.recipe
