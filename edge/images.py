@@ -9,6 +9,9 @@ import numpy as np
 from edge.contract import Picture
 from edge.errors import EdgeError
 
+# OpenCV 4 warps no larger picture.
+_MAX_SIDE = 32_766
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 # Coded data escapes its 0xff bytes with 0x00 and holds restart markers, 0xd0 to 0xd7.
@@ -21,6 +24,15 @@ def is_picture(name: str) -> bool:
     """Say whether a file name is that of a picture; hidden files are not."""
     ending = name.rpartition(".")[2].lower()
     return f".{ending}" in SUFFIXES and not name.startswith(".")
+
+
+def silence_opencv() -> None:
+    """Keep OpenCV's own words off stderr, for the whole process."""
+    # OpenCV 4 and 5 have the same function in different places.
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)
+    else:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def read_picture(path: Path) -> Picture:
@@ -56,8 +68,7 @@ def decode_picture(data: bytes, name: str) -> Picture:
         raise EdgeError(f"{name} is empty", "copy the picture again")
     if _cut_short(data):
         raise EdgeError(f"{name} is cut short after {len(data):,} bytes", "copy the picture again")
-    # What it would write to stderr is said by the error below.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()  # what it would write to stderr is said by the error below
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -65,6 +76,12 @@ def decode_picture(data: bytes, name: str) -> Picture:
     if picture is None:
         raise EdgeError(
             f"{name} is not a picture that can be decoded", "expected JPEG, PNG, WebP, BMP or TIFF"
+        )
+    if max(picture.shape) > _MAX_SIDE:
+        raise EdgeError(
+            f"{name} is {picture.shape[1]:,}×{picture.shape[0]:,} pixels, at most {_MAX_SIDE:,} a "
+            "side can be handled",
+            "make it smaller",
         )
     return picture
 

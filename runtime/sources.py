@@ -12,7 +12,7 @@ import cv2
 
 from edge.contract import Picture
 from edge.errors import EdgeError
-from edge.images import SUFFIXES, is_picture, read_picture
+from edge.images import SUFFIXES, is_picture, read_picture, silence_opencv
 
 Warn = Callable[[str], None]
 
@@ -205,7 +205,7 @@ def _open_stream(address: str) -> cv2.VideoCapture:
 
 def _capture(target: str | int) -> cv2.VideoCapture:
     """Open a capture without OpenCV's and FFmpeg's own words on stderr."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence_opencv()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if isinstance(target, int):
         return cv2.VideoCapture(target)

@@ -44,38 +44,10 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of the real form: 32×32 pixels to Smiling and Male, with untrained weights."""
-    import keras
-    import tensorflow as tf
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the bundled int8 model, to be damaged and renamed at will."""
+    from edge.modelfile import resolve_model
 
-    from edge.contract import InputContract
-    from edge.modelfile import ModelCard, pack
-
-    keras.utils.set_random_seed(3)
-    network = keras.Sequential(
-        [
-            keras.Input((32, 32, 3), batch_size=1),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(2, activation="sigmoid"),
-        ]
-    )
-    graph = tf.lite.TFLiteConverter.from_keras_model(network).convert()
-    card = ModelCard(
-        name="tiny",
-        contract=InputContract(width=32, height=32),
-        attributes=("Smiling", "Male"),
-        thresholds=(0.5, 0.5),
-        variant="float32",
-        recipe={},
-        data={},
-        calibration=None,
-        accuracy={},
-        versions={},
-        licence="none",
-    )
-    path = tmp_path_factory.mktemp("models") / "tiny.tflite"
-    path.write_bytes(pack(graph, card))
+    path = tmp_path_factory.mktemp("models") / "small.tflite"
+    path.write_bytes(resolve_model("default").read_bytes())
     return path

@@ -98,14 +98,14 @@ def test_version(here: Here) -> None:
     assert here("--version").stdout == "edge 0.1.0\n"
 
 
-def test_run_imports_neither_tensorflow_nor_keras(tiny_model: Path) -> None:
-    loaded = loaded_by("run", "--demo", "--frames", "2", "--model", tiny_model)
+def test_run_imports_neither_tensorflow_nor_keras(small_model: Path) -> None:
+    loaded = loaded_by("run", "--demo", "--frames", "2", "--model", small_model)
     assert "ai_edge_litert" in loaded
     assert not loaded & {"tensorflow", "keras"}
 
 
-def test_json_is_lines_and_nothing_else(tiny_model: Path) -> None:
-    done = edge("run", "--demo", "--frames", "3", "--json", EDGE_MODEL=str(tiny_model))
+def test_json_is_lines_and_nothing_else(small_model: Path) -> None:
+    done = edge("run", "--demo", "--frames", "3", "--json", EDGE_MODEL=str(small_model))
     assert (done.returncode, done.stderr) == (0, "")
     *frames, last = map(json.loads, done.stdout.splitlines())
     assert [frame["frame"] for frame in frames] == [0, 1, 2]
@@ -113,17 +113,17 @@ def test_json_is_lines_and_nothing_else(tiny_model: Path) -> None:
     assert last["summary"]["first_result_ms"] < 1500
 
 
-def test_the_demo_ends_with_what_a_person_wants_to_know(tiny_model: Path) -> None:
-    done = edge("run", "--demo", "--model", tiny_model)
+def test_the_demo_ends_with_what_a_person_wants_to_know(small_model: Path) -> None:
+    done = edge("run", "--demo", "--model", small_model)
     assert (done.returncode, done.stderr) == (0, "")
     for words in ("frame 299 of demo", "Smiling", "Male", "p99", "classify", "FPS", "litert"):
         assert words in done.stdout
 
 
-def test_options_come_from_the_environment(here: Here, tiny_model: Path) -> None:
+def test_options_come_from_the_environment(here: Here, small_model: Path) -> None:
     done = here(
         *("run", "--demo", "--frames", "1", "--json"),
-        EDGE_MODEL=str(tiny_model),
+        EDGE_MODEL=str(small_model),
         EDGE_THREADS="3",
         EDGE_DETECTOR="blazeface-full",
         EDGE_RUNTIME="litert",
@@ -149,15 +149,15 @@ def test_options_come_from_the_environment(here: Here, tiny_model: Path) -> None
     ],
 )
 def test_a_wrong_source(
-    here: Here, tiny_model: Path, tmp_path: Path, name: str, content: bytes | None, words: str
+    here: Here, small_model: Path, tmp_path: Path, name: str, content: bytes | None, words: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert_refused(here("run", tmp_path / name, "--model", tiny_model), words)
+    assert_refused(here("run", tmp_path / name, "--model", small_model), words)
 
 
-def test_camera_99(tiny_model: Path) -> None:
-    assert_refused(edge("run", "--camera", "99", "--model", tiny_model), "camera 99")
+def test_camera_99(small_model: Path) -> None:
+    assert_refused(edge("run", "--camera", "99", "--model", small_model), "camera 99")
 
 
 def test_a_text_named_tflite(here: Here, tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_a_text_named_tflite(here: Here, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.05])
-def test_a_truncated_model(here: Here, tiny_model: Path, tmp_path: Path, kept: float) -> None:
-    data = tiny_model.read_bytes()
+def test_a_truncated_model(here: Here, small_model: Path, tmp_path: Path, kept: float) -> None:
+    data = small_model.read_bytes()
     (tmp_path / "cut.tflite").write_bytes(data[: int(len(data) * kept)])
     assert_refused(here("run", "--demo", "--model", tmp_path / "cut.tflite"), "cut.tflite")
 
@@ -176,9 +176,9 @@ def test_a_model_of_another_task(here: Here) -> None:
     assert_refused(here("run", "--demo", "--model", fetch("blazeface")), "not a face classifier")
 
 
-def test_a_model_of_a_newer_schema(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_model_of_a_newer_schema(here: Here, small_model: Path, tmp_path: Path) -> None:
     current, newer = f'"schema": {SCHEMA},'.encode(), f'"schema": {SCHEMA + 1},'.encode()
-    model = read_model(tiny_model)
+    model = read_model(small_model)
     stored = tmp_path / "newer.tflite"
     stored.write_bytes(repacked(pack(model.graph, model.card), current, newer))
     assert_refused(here("run", "--demo", "--model", stored), f"schema {SCHEMA + 1}")
@@ -206,8 +206,8 @@ def repacked(data: bytes, old: bytes, new: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("option", "value"), [("--model", "nothere"), ("--detector", "eyes"), ("--runtime", "magic")]
 )
-def test_an_unknown_name(here: Here, tiny_model: Path, option: str, value: str) -> None:
-    assert_refused(here("run", "--demo", option, value, EDGE_MODEL=str(tiny_model)), value)
+def test_an_unknown_name(here: Here, small_model: Path, option: str, value: str) -> None:
+    assert_refused(here("run", "--demo", option, value, EDGE_MODEL=str(small_model)), value)
 
 
 @pytest.mark.parametrize(
@@ -232,10 +232,10 @@ def test_wrong_usage_is_2(here: Here, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("form", [["--json"], []], ids=["json", "screen"])
-def test_ctrl_c_ends_quietly_with_the_summary(tiny_model: Path, form: list[str]) -> None:
+def test_ctrl_c_ends_quietly_with_the_summary(small_model: Path, form: list[str]) -> None:
     command = [sys.executable, "-m", "edge", "run", "--demo", "--frames", "1000000", *form]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"EDGE_MODEL": str(tiny_model)}) as child:  # fmt: skip
+                          env=os.environ | {"EDGE_MODEL": str(small_model)}) as child:  # fmt: skip
         assert child.stdout is not None
         child.stdout.readline()
         time.sleep(0.2)
@@ -246,10 +246,10 @@ def test_ctrl_c_ends_quietly_with_the_summary(tiny_model: Path, form: list[str])
 
 
 @pytest.mark.parametrize("form", [["--json"], []], ids=["json", "screen"])
-def test_a_closed_pipe_ends_quietly(tiny_model: Path, form: list[str]) -> None:
+def test_a_closed_pipe_ends_quietly(small_model: Path, form: list[str]) -> None:
     command = [sys.executable, "-m", "edge", "run", "--demo", *form]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=os.environ | {"EDGE_MODEL": str(tiny_model)}) as child:  # fmt: skip
+                          env=os.environ | {"EDGE_MODEL": str(small_model)}) as child:  # fmt: skip
         assert child.stdout is not None
         assert child.stderr is not None
         child.stdout.readline()
@@ -259,26 +259,26 @@ def test_a_closed_pipe_ends_quietly(tiny_model: Path, form: list[str]) -> None:
 
 
 @pytest.mark.parametrize("form", [["--json"], []])
-def test_a_full_disk_under_the_output(tiny_model: Path, form: list[str]) -> None:
+def test_a_full_disk_under_the_output(small_model: Path, form: list[str]) -> None:
     command = [sys.executable, "-m", "edge", "run", "--demo", "--frames", "2", *form]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*command, "--model", str(tiny_model)], stdout=full, text=True,
+        done = subprocess.run([*command, "--model", str(small_model)], stdout=full, text=True,
                               stderr=subprocess.PIPE, timeout=60, check=False)  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write the output: No space left")
     assert len(done.stderr.splitlines()) == 2
 
 
-def test_models_show_and_verify(here: Here, tiny_model: Path, tmp_path: Path) -> None:
-    card = json.loads(here("models", "show", tiny_model, "--json").stdout)
+def test_models_show_and_verify(here: Here, small_model: Path, tmp_path: Path) -> None:
+    card = json.loads(here("models", "show", small_model, "--json").stdout)
     assert card["attributes"] == ["Smiling", "Male"]
-    assert card["size_bytes"] == tiny_model.stat().st_size
-    shown = here("models", "show", tiny_model).stdout
+    assert card["size_bytes"] == small_model.stat().st_size
+    shown = here("models", "show", small_model).stdout
     assert "Smiling, Male" in shown
     assert "contract.margin" in shown
-    assert here("models", "verify", tiny_model).stdout.startswith(f"{tiny_model} is whole")
+    assert here("models", "verify", small_model).stdout.startswith(f"{small_model} is whole")
     broken = tmp_path / "broken.tflite"
-    model = read_model(tiny_model)
+    model = read_model(small_model)
     broken.write_bytes(pack(model.graph, replace(model.card, name="broken")))
     damaged = bytearray(broken.read_bytes())
     damaged[len(model.graph) // 2] ^= 0xFF
@@ -286,17 +286,21 @@ def test_models_show_and_verify(here: Here, tiny_model: Path, tmp_path: Path) ->
     assert_refused(here("models", "verify", broken), "damaged")
 
 
-def test_evaluate_a_folder_of_classes(here: Here, tiny_model: Path, tmp_path: Path) -> None:
+def test_evaluate_a_folder_of_classes(here: Here, small_model: Path, tmp_path: Path) -> None:
     picture = fetch("demo").read_bytes()
     for name in ("smiling/a.png", "smiling/b.png", "not_smiling/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(picture)
     (tmp_path / "smiling" / "bad.png").write_bytes(picture[:5000])
-    asked = ["evaluate", tiny_model, "--data", tmp_path, "--split", "all"]
+    asked = ["evaluate", small_model, "--data", tmp_path, "--split", "all"]
     done = here(*asked, "--json")
     assert done.returncode == 0
     found = json.loads(done.stdout)
-    assert (found["dataset"], found["split"], found["model"]["name"]) == ("folder", "all", "tiny")
+    assert (found["dataset"], found["split"], found["model"]["name"]) == (
+        "folder",
+        "all",
+        "default",
+    )
     assert (found["samples"], found["detected"], found["unreadable"]) == (3, 3, 1)
     assert list(found["attributes"]) == ["Smiling"]
     assert found["attributes"]["Smiling"]["positives"] == 2
@@ -304,8 +308,8 @@ def test_evaluate_a_folder_of_classes(here: Here, tiny_model: Path, tmp_path: Pa
     assert "ROC AUC" in here(*asked).stdout
 
 
-def test_evaluate_refuses_what_is_not_there(here: Here, tiny_model: Path, tmp_path: Path) -> None:
-    assert_refused(here("evaluate", tiny_model, "--data", tmp_path / "gone"), "gone")
+def test_evaluate_refuses_what_is_not_there(here: Here, small_model: Path, tmp_path: Path) -> None:
+    assert_refused(here("evaluate", small_model, "--data", tmp_path / "gone"), "gone")
     (tmp_path / "yes").mkdir()
     (tmp_path / "no").mkdir()
     for name in ("yes/a.png", "no/b.png"):
@@ -315,8 +319,8 @@ def test_evaluate_refuses_what_is_not_there(here: Here, tiny_model: Path, tmp_pa
 
 
 @pytest.mark.data
-def test_photographs_never_seen(tiny_model: Path, data_dir: Path) -> None:
-    done = edge("run", data_dir / "genki4k" / "files", "--json", "--model", tiny_model)
+def test_photographs_never_seen(small_model: Path, data_dir: Path) -> None:
+    done = edge("run", data_dir / "genki4k" / "files", "--json", "--model", small_model)
     *frames, last = map(json.loads, done.stdout.splitlines())
     assert last["summary"]["frames"] == len(frames) == 2000
     assert [frame["source"] for frame in frames] == sorted(frame["source"] for frame in frames)

@@ -132,3 +132,10 @@ def test_no_real_picture_is_taken_for_cut(data_dir: Path) -> None:
     for folder in ("genki4k/files", "mtfl/lfw_5590", "celeba/img_align_celeba"):
         for path in sorted((data_dir / folder).iterdir())[-150:]:
             assert read_picture(path).ndim == 3
+
+
+def test_a_picture_too_large_to_warp_is_refused(tmp_path):
+    path = tmp_path / "strip.png"
+    cv2.imwrite(str(path), np.zeros((2, 32_767, 3), np.uint8))
+    with pytest.raises(EdgeError, match="32,767×2 pixels, at most 32,766 a side"):
+        read_picture(path)

@@ -147,7 +147,7 @@ def test_detections_come_in_falling_order_of_score(portrait, detector):
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 40000), (240, 320)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 30000), (240, 320)])
 def test_an_empty_picture_has_no_face(detector, shape):
     assert detector.detect(np.zeros((*shape, 3), np.uint8)) == []
 

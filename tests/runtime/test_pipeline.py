@@ -39,13 +39,13 @@ def options(model: Path, *, source: Path | None = None, frames: int | None = Non
                       threads=1)  # fmt: skip
 
 
-def test_a_run_over_a_folder(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_over_a_folder(small_model: Path, tmp_path: Path) -> None:
     face = cv2.imread(str(fetch("demo")))[:300, 80:380]
     cv2.imwrite(str(tmp_path / "1-two.png"), np.hstack([face, face]))
     cv2.imwrite(str(tmp_path / "2-none.png"), np.zeros((50, 50, 3), np.uint8))
     (tmp_path / "3-bad.png").write_bytes(b"no picture")
     kept, warnings = Kept(), list[str]()
-    summary = run(options(tiny_model, source=tmp_path), kept, warn=warnings.append)
+    summary = run(options(small_model, source=tmp_path), kept, warn=warnings.append)
     two, none = kept.results
     assert len(two.faces) == 2
     assert none.faces == []
@@ -63,8 +63,8 @@ def test_a_run_over_a_folder(tiny_model: Path, tmp_path: Path) -> None:
     assert len(warnings) == 1
 
 
-def test_the_summary_says_what_was_measured_with_what(tiny_model: Path) -> None:
-    summary = run(options(tiny_model, frames=12), Kept(), warn=pytest.fail)
+def test_the_summary_says_what_was_measured_with_what(small_model: Path) -> None:
+    summary = run(options(small_model, frames=12), Kept(), warn=pytest.fail)
     assert summary["frames"] == 12
     assert summary["first_result_ms"] > 0
     assert 10 < summary["peak_rss_mb"] < 100_000
@@ -73,31 +73,33 @@ def test_the_summary_says_what_was_measured_with_what(tiny_model: Path) -> None:
     assert summary["latency_ms"]["total"]["p99"] is None
     # The interval between two results holds the frame and what the caller does with it.
     assert summary["fps"] <= 1000 / summary["latency_ms"]["total"]["p50"] * 2
-    assert summary["model"]["name"] == "tiny"
+    assert summary["model"]["name"] == "default"
     assert len(summary["model"]["sha256"]) == 64
     assert summary["environment"]["threads"] == 1
     assert summary["runtime"].startswith("litert")
 
 
-def test_another_detector_is_warned_about_once_and_recorded(tiny_model: Path) -> None:
+def test_another_detector_is_warned_about_once_and_recorded(small_model: Path) -> None:
     warnings: list[str] = []
-    asked = options(tiny_model, frames=3, detector="blazeface-full")
+    asked = options(small_model, frames=3, detector="blazeface-full")
     summary = run(asked, Kept(), warn=warnings.append)
     assert len(warnings) == 1
     assert summary["warnings"] == warnings
     assert summary["detector"] == {"name": "blazeface-full", "trained_with": "blazeface"}
 
 
-def test_a_stopped_run_still_has_a_summary(tiny_model: Path) -> None:
+def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:
     kept = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        run(options(tiny_model), kept, warn=pytest.fail)
+        run(options(small_model), kept, warn=pytest.fail)
     assert [summary["frames"] for summary in kept.summaries] == [2]
 
 
-def test_nothing_is_shown_of_a_source_that_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None:
+def test_nothing_is_shown_of_a_source_that_cannot_be_read(
+    small_model: Path, tmp_path: Path
+) -> None:
     kept = Kept()
     with pytest.raises(EdgeError, match="no such file"):
-        run(options(tiny_model, source=tmp_path / "gone.jpg"), kept, warn=pytest.fail)
+        run(options(small_model, source=tmp_path / "gone.jpg"), kept, warn=pytest.fail)
     assert not kept.results
     assert not kept.summaries
