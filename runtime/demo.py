@@ -10,6 +10,7 @@ import numpy as np
 from edge.assets import fetch
 from edge.contract import Picture
 from edge.images import read_picture
+from edge.quiet import quiet
 from edge.runtime.sources import Frame, Source
 
 FRAMES = 300
@@ -33,7 +34,8 @@ class Demo(Source):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__("demo")
-        portrait = read_picture(fetch("demo"))[:, _COLUMNS[0] : _COLUMNS[1]]
+        with quiet():  # OpenCV 4's PNG reader has words for its colour profile
+            portrait = read_picture(fetch("demo"))[:, _COLUMNS[0] : _COLUMNS[1]]
         self._wall = np.tile(portrait, (1, _COPIES, 1))
         random = np.random.default_rng(seed)
         # x, y, zoom, tilt: radians a frame, and where each begins.
