@@ -129,16 +129,9 @@ def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:
     """
     from edge.train.job import job_of, load_data  # imports Keras
 
-    entries = run.config["data"]
-    if len(moved) > len(entries):
-        raise EdgeError(
-            f"{len(moved)} --data folders, the run has {len(entries)} data sets",
-            "give them in the order of the run: "
-            + ", ".join(entry["dataset"] for entry in entries),
-        )
     job = job_of(run.folder, moved)
     datasets = load_data(replace(job, recipe=replace(job.recipe, auxiliary=0.0)))
-    for dataset, entry in zip(datasets, entries, strict=True):
+    for dataset, entry in zip(datasets, run.config["data"], strict=True):
         if dataset.digest() != entry["digest"]:
             raise EdgeError(
                 f"{dataset.root} holds other pictures or labels than the run was trained on: "

@@ -32,6 +32,10 @@ class Box:
         """Return (x, y, width, height) in pixels of a picture of `width` × `height`."""
         return self.x * width, self.y * height, self.width * width, self.height * height
 
+    def in_whole_pixels(self, width: int, height: int) -> tuple[int, ...]:
+        """Return `in_pixels` cut off to whole ones, as MediaPipe prints its boxes."""
+        return tuple(int(value) for value in self.in_pixels(width, height))
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:

@@ -68,7 +68,7 @@ def _finite(value: Any) -> Any:
 
 def _face(face: Face, columns: int, rows: int) -> dict[str, Any]:
     return {
-        "box": [int(value) for value in face.detection.box.in_pixels(columns, rows)],
+        "box": face.detection.box.in_whole_pixels(columns, rows),
         "score": round(face.detection.score, 4),
         "attributes": {name: round(value, 6) for name, value in face.attributes.items()},
         "labels": list(face.labels),

@@ -96,7 +96,7 @@ def faces_table(result: Result) -> Table:
     for name in result.faces[0].attributes if result.faces else ():
         table.add_column(Text(name), justify="right", no_wrap=True)
     for number, face in enumerate(result.faces[:_MAX_FACES], 1):
-        place = ", ".join(str(int(v)) for v in face.detection.box.in_pixels(columns, rows))
+        place = ", ".join(map(str, face.detection.box.in_whole_pixels(columns, rows)))
         values = [_attribute(face, name) for name in face.attributes]
         table.add_row(str(number), place, f"{face.detection.score:.2f}", *values)
     return table

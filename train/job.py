@@ -201,13 +201,20 @@ def job_of(folder: Path, moved: Sequence[Path] = ()) -> Job:
     """
     config = read_config(folder)
     try:
+        entries = config["data"]
+        if len(moved) > len(entries):
+            raise EdgeError(
+                f"{len(moved)} --data folders, the run has {len(entries)} data sets",
+                "give them in the order of the run: "
+                + ", ".join(entry["dataset"] for entry in entries),
+            )
         recipe = dict(config["recipe"])
         recipe["augmentation"] = Augmentation(**recipe["augmentation"])
         return Job(
             recipe=Recipe(contract=InputContract.from_json(config["contract"]), **recipe),
             data=tuple(
                 (root or Path(entry["root"]), entry["dataset"])
-                for entry, root in itertools.zip_longest(config["data"], moved)
+                for entry, root in itertools.zip_longest(entries, moved)
             ),
             attributes=tuple(config["attributes"]),
             subset=tuple(config["subset"]) if config["subset"] else None,

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 from edge.assets import fetch
 from edge.errors import EdgeError
+from edge.faces import Box
 from edge.images import read_picture
 from edge.runtime.blazeface import BlazeFace
 from edge.runtime.mediapipe_detector import MediaPipeDetector, to_detection
@@ -87,6 +89,28 @@ def test_starts_and_ends_without_a_word(mediapipe_detector):
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
     assert (child.stdout, child.stderr) == ("[]\n", "")
+
+
+@pytest.mark.data
+def test_printed_boxes_are_those_that_mediapipe_itself_prints(data_dir, mediapipe_detector):
+    import mediapipe
+
+    blazeface, overlaps = BlazeFace(), []
+    for path in sorted((data_dir / "genki4k" / "files").iterdir()):
+        picture = read_picture(path)
+        height, width = picture.shape[:2]
+        rgb = mediapipe.Image(
+            image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        )
+        raw = mediapipe_detector._detector.detect(rgb).detections
+        ours = blazeface.detect(picture)
+        if raw and ours:
+            best = max(raw, key=lambda face: face.categories[0].score).bounding_box
+            theirs = Box(best.origin_x, best.origin_y, best.width, best.height)
+            printed = Box(*ours[0].box.in_whole_pixels(width, height))
+            overlaps.append(printed.intersection_over_union(theirs))
+    assert len(overlaps) >= 1980
+    assert np.mean(np.array(overlaps) >= 0.95) >= 0.99
 
 
 @pytest.mark.data
