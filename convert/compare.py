@@ -1,5 +1,6 @@
 """Float against quantized: what a conversion costs in accuracy and gains in size and time."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.conditions import Observer, unstable
 from edge.contract import InputContract
+from edge.environment import usable_cores
 from edge.errors import EdgeError
-from edge.measure import Stopwatch, summarise
+from edge.measure import Call, Protocol, alternate, summarise
 from edge.measure import accuracy as accuracy_of
 from edge.progress import progress
 from edge.runtime.interpreter import Interpreter
 
-_WARM_UP_RUNS = 5
-_TIMED_RUNS = 100
-_TURN = 10
+_PROTOCOL = Protocol(rounds=5, min_samples=100, min_seconds=0.0)
+_FACES = 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Judged:
         latency_ms: As `edge.measure.summarise`, on one thread.
         operators: How often each operator runs; a delegated partition is one "DELEGATE".
         runtime: The runtime and its version.
+        warnings: What made the times unstable, in words with the remedy.
     """
 
     decisions: NDArray[np.bool_]
@@ -38,6 +41,7 @@ class Judged:
     latency_ms: dict[str, float | None]
     operators: dict[str, int]
     runtime: str
+    warnings: tuple[str, ...]
 
 
 def judge(
@@ -70,7 +74,9 @@ def judge(
                 probabilities = network.run_pixels(crop, contract.value_range)[0][0]
                 decisions[name][row] = probabilities >= limits
             advance(len(networks))
-    samples_ms = _time(networks, contract, crops)
+    observer = Observer()
+    blocks = _time(networks, contract, crops)
+    conditions = [observer.conditions()]
     return {
         name: Judged(
             decisions=decisions[name],
@@ -79,9 +85,10 @@ def judge(
                 for column, attribute in enumerate(attributes)
             },
             size_bytes=len(graphs[name]),
-            latency_ms=summarise(samples_ms[name]),
+            latency_ms=summarise([ms for block in blocks[name] for ms in block]),
             operators=network.operators(),
             runtime=network.version(),
+            warnings=tuple(unstable(conditions, blocks[name], usable_cores())),
         )
         for name, network in networks.items()
     }
@@ -139,6 +146,7 @@ def describe(variant: str, judged: Judged, reference: Judged) -> dict[str, Any]:
         "agreement": agreement(judged, reference),
         "latency_ms": judged.latency_ms,
         "runtime": judged.runtime,
+        "warnings": list(judged.warnings),
         "delegate": {
             "partitions": judged.operators.get("DELEGATE", 0),
             "fallback_ops": fallback,
@@ -153,16 +161,12 @@ def agreement(judged: Judged, reference: Judged) -> float:
 
 def _time(
     networks: dict[str, Interpreter], contract: InputContract, crops: NDArray[np.uint8]
-) -> dict[str, list[float]]:
-    """Time each network in turns, so that a busy moment of the machine falls on all alike."""
-    samples_ms: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(_TIMED_RUNS // _TURN):
-        for name, network in networks.items():
-            # What ran in between has displaced this network's weights from the caches.
-            for _ in range(_WARM_UP_RUNS):
-                network.run_pixels(crops[turn % len(crops)], contract.value_range)
-            watch = Stopwatch()
-            for _ in range(_TURN):
-                network.run_pixels(crops[turn % len(crops)], contract.value_range)
-                samples_ms[name].append(watch.lap())
-    return samples_ms
+) -> dict[str, list[list[float]]]:
+    """Time each network in turns: blocks of milliseconds by name."""
+    faces = itertools.cycle(list(crops[:_FACES]))
+
+    def call(network: Interpreter) -> Call:
+        return lambda: network.run_pixels(next(faces), contract.value_range)
+
+    calls = {name: call(network) for name, network in networks.items()}
+    return alternate(calls, _PROTOCOL)

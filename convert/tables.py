@@ -13,7 +13,7 @@ def verdict(report: dict[str, Any]) -> Table:
         box=box.SIMPLE_HEAD,
         title=f"{report['model']} on {report['samples']:,} validation faces",
         title_justify="left",
-        caption="\n".join(f"wrote {entry['file']}" for entry in report["variants"]),
+        caption="\n".join([*_doubts(report), *_written(report)]),
         caption_justify="left",
     )
     table.add_column("variant")
@@ -35,6 +35,16 @@ def verdict(report: dict[str, Any]) -> Table:
             f"{parts} partition{'s' if parts != 1 else ''}{_fallback(entry)}",
         )
     return table
+
+
+def _doubts(report: dict[str, Any]) -> list[str]:
+    """Say once what made the times unstable, whichever variants it fell on."""
+    entries = (report["reference"], *report["variants"])
+    return list(dict.fromkeys(sentence for entry in entries for sentence in entry["warnings"]))
+
+
+def _written(report: dict[str, Any]) -> list[str]:
+    return [f"wrote {entry['file']}" for entry in report["variants"]]
 
 
 def _accuracy(entry: dict[str, Any], attribute: str, is_reference: bool) -> str:

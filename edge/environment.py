@@ -6,7 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("edge-tflite", "numpy", "opencv-python-headless", "opencv-contrib-python")
+_PACKAGES = (
+    "edge-tflite", "numpy", "opencv-python-headless", "opencv-contrib-python", "ai-edge-litert",
+    "tflite-runtime", "tensorflow", "keras", "openvino", "onnxruntime", "mediapipe", "torch", "jax",
+)  # fmt: skip
 
 # The instructions that decide how fast a small network runs.
 _ISA = (
@@ -14,7 +17,9 @@ _ISA = (
     "amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
 
-_CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_CPUS = Path("/sys/devices/system/cpu")
+_CPU = _CPUS / "cpu0/cpufreq"
+_CGROUP = Path("/sys/fs/cgroup")
 _THERMAL = Path("/sys/class/thermal")
 _PI_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
@@ -27,9 +32,10 @@ def fingerprint(threads: int, runtime: str) -> dict[str, Any]:
         runtime: The TFLite runtime and its version, such as "litert 2.3.0".
 
     Returns:
-        cpu, cores (usable ones), isa, governor, load (1, 5 and 15 minutes), temperature_c,
-        throttled, memory (bytes), os, python, versions and threads; None for what this machine
-        does not tell.
+        cpu, cores (usable ones), isa, governor, frequency_mhz (now, min, max), load (1, 5 and 15
+        minutes), temperature_c, throttled, virtual (the hypervisor), limits of the container
+        (cpus, memory in bytes), memory (bytes), os, python, versions and threads; None for what
+        this machine does not tell.
     """
     info = _cpu_info()
     return {
@@ -37,9 +43,12 @@ def fingerprint(threads: int, runtime: str) -> dict[str, Any]:
         "cores": usable_cores(),
         "isa": _isa(info),
         "governor": _text(_CPU / "scaling_governor"),
+        "frequency_mhz": _frequency_mhz(info),
         "load": _load(),
-        "temperature_c": _temperature_c(),
-        "throttled": _throttled(),
+        "temperature_c": temperature_c(),
+        "throttled": throttled(),
+        "virtual": _virtual(info),
+        "limits": {"cpus": _cpu_limit(), "memory": _number(_CGROUP / "memory.max")},
         "memory": _memory_bytes(),
         "os": _os(),
         "python": platform.python_version(),
@@ -50,10 +59,68 @@ def fingerprint(threads: int, runtime: str) -> dict[str, Any]:
 
 def usable_cores() -> int:
     """Return how many cores this process may run on."""
+    return len(usable_core_numbers())
+
+
+def usable_core_numbers() -> set[int]:
+    """Return the numbers of the cores that this process may run on."""
     try:
-        return len(os.sched_getaffinity(0))
+        return os.sched_getaffinity(0)
     except AttributeError:
-        return os.cpu_count() or 1
+        return set(range(os.cpu_count() or 1))
+
+
+def cores_for(threads: int) -> set[int]:
+    """Choose the cores to pin a measurement to: fast ones, and none twice.
+
+    The fastest kind of core comes first, then one thread of each physical core, then the rest;
+    of equals the last ones, since systems do their own work on the first.
+
+    Args:
+        threads: How many are wanted; fewer are returned where there are fewer.
+    """
+    return set(sorted(usable_core_numbers(), key=_preference)[:threads])
+
+
+def _preference(core: int) -> tuple[int, bool, int]:
+    folder = _CPUS / f"cpu{core}"
+    capacity = _number(folder / "cpu_capacity") or 0
+    siblings = _text(folder / "topology/thread_siblings_list") or str(core)
+    first = siblings.replace("-", ",").split(",")[0]
+    return -capacity, first != str(core), -core
+
+
+def frequency_mhz(core: int = 0) -> float | None:
+    """Return the clock of a core now, where the system tells it."""
+    now = _number(_CPUS / f"cpu{core}/cpufreq/scaling_cur_freq")
+    return None if now is None else now / 1000
+
+
+def _frequency_mhz(info: dict[str, str]) -> dict[str, float | None] | None:
+    now = frequency_mhz()
+    if now is None:
+        try:
+            now = float(info["cpu MHz"])
+        except (KeyError, ValueError):
+            return None
+    limits = {name: _number(_CPU / f"cpuinfo_{name}_freq") for name in ("min", "max")}
+    return {"now": now} | {name: khz and khz / 1000 for name, khz in limits.items()}
+
+
+def _virtual(info: dict[str, str]) -> str | None:
+    """Name the hypervisor, or say that there is one."""
+    if "hypervisor" not in (info.get("flags") or "").split():
+        return None
+    return _text(Path("/sys/hypervisor/type")) or "a hypervisor"
+
+
+def _cpu_limit() -> float | None:
+    """Return how many cores the container may use on average."""
+    quota, _, period = (_text(_CGROUP / "cpu.max") or "").partition(" ")
+    try:
+        return int(quota) / int(period)
+    except ValueError:
+        return None
 
 
 def _cpu_info() -> dict[str, str]:
@@ -83,7 +150,7 @@ def _load() -> list[float] | None:
         return None
 
 
-def _temperature_c() -> float | None:
+def temperature_c() -> float | None:
     """Return the temperature of the processor, or of the first sensor where none says it is."""
     zones = {_text(zone / "type") or "": zone for zone in sorted(_THERMAL.glob("thermal_zone*"))}
     named = [zone for kind, zone in zones.items() if "cpu" in kind or kind == "x86_pkg_temp"]
@@ -94,7 +161,7 @@ def _temperature_c() -> float | None:
     return None
 
 
-def _throttled() -> bool | None:
+def throttled() -> bool | None:
     """Tell whether the board slows itself down now; only a Raspberry Pi says so."""
     try:
         # The low four bits are the present, the others what happened since the start.
@@ -127,6 +194,13 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(_text(path) or "")
+    except ValueError:
+        return None
 
 
 def _text(path: Path) -> str | None:

@@ -1,18 +1,31 @@
 """Timing and statistics: the same ones for `edge run`, `edge convert` and `edge bench`."""
 
+import gc
 import math
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Below this many samples the 99th percentile is the maximum by another name.
 _SAMPLES_FOR_P99 = 100
+
+# A code path is warm when two windows of calls in a row agree this well, or after so long.
+_WINDOW_CALLS, _WINDOW_S = 3, 0.05
+_WARM = 0.03
+_LONGEST_WARM_UP_S = 3.0
+
+_RESAMPLES = 2_000
+
+Call = Callable[[], object]
+Statistic = Literal["mean", "p50"]
 
 # Where the system does not tell when the process began, this is the nearest there is.
 _IMPORTED = time.monotonic()
@@ -32,6 +45,100 @@ class Stopwatch:
         elapsed = now - self._last
         self._last = now
         return elapsed / 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How much is measured, and in how many turns.
+
+    Args:
+        rounds: Turns of all cases; each turn of a case is one block of samples.
+        min_samples: Samples of a case in all its blocks together.
+        min_seconds: Seconds of sampling of a case in all its blocks together.
+        seed: Decides the order of the cases in each round.
+    """
+
+    rounds: int = 5
+    min_samples: int = 200
+    min_seconds: float = 2.0
+    seed: int = 0
+
+    def block(self) -> tuple[int, float]:
+        """Return the least samples and seconds of one block."""
+        return math.ceil(self.min_samples / self.rounds), self.min_seconds / self.rounds
+
+
+def warm_up(call: Call) -> list[float]:
+    """Call until the time of a call has settled: caches, clocks and lazy set-up.
+
+    Windows of at least three calls and 50 ms are compared; two whose medians are within 3 % end
+    it, and so do three seconds.
+
+    Returns:
+        Milliseconds of each call.
+    """
+    taken: list[float] = []
+    before = math.inf
+    end = time.perf_counter() + _LONGEST_WARM_UP_S
+    while time.perf_counter() < end:
+        window = sample(call, _WINDOW_CALLS, _WINDOW_S)
+        taken += window
+        now = float(np.median(window))
+        if abs(now - before) <= _WARM * now:
+            break
+        before = now
+    return taken
+
+
+def sample(call: Call, least: int, seconds: float) -> list[float]:
+    """Time single calls, at least so many and for at least so long, without garbage collection.
+
+    Returns:
+        Milliseconds of each call.
+    """
+    taken: list[float] = []
+    with _no_collection():
+        watch = Stopwatch()
+        end = time.perf_counter() + seconds
+        while len(taken) < least or time.perf_counter() < end:
+            watch.lap()
+            call()
+            taken.append(watch.lap())
+    return taken
+
+
+def alternate(calls: Mapping[str, Call], protocol: Protocol) -> dict[str, list[list[float]]]:
+    """Time several calls in turns, in a random order, so that a busy moment falls on all alike.
+
+    Each block is warmed up by itself: what ran in between has displaced the caches.
+
+    Returns:
+        By name, one block of milliseconds a round.
+    """
+    blocks: dict[str, list[list[float]]] = {name: [] for name in calls}
+    for order in shuffled(list(calls), protocol):
+        for name in order:
+            warm_up(calls[name])
+            blocks[name].append(sample(calls[name], *protocol.block()))
+    return blocks
+
+
+def shuffled(names: Sequence[Any], protocol: Protocol) -> Iterator[list[Any]]:
+    """Yield the order of each round."""
+    random = np.random.default_rng(protocol.seed)
+    for _ in range(protocol.rounds):
+        yield [names[index] for index in random.permutation(len(names))]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def summarise(samples_ms: Sequence[float]) -> dict[str, float | None]:
@@ -56,6 +163,70 @@ def summarise(samples_ms: Sequence[float]) -> dict[str, float | None]:
         "max": float(values.max()),
         "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
     }
+
+
+def interval(
+    blocks: Sequence[Sequence[float]], statistic: Statistic = "p50", *, seed: int = 0
+) -> tuple[float, float]:
+    """Return the bootstrap 95 % interval of a mean or median.
+
+    Blocks are resampled first, then the samples in each: samples of one process resemble each
+    other, so the spread between processes belongs to the interval.
+
+    Args:
+        blocks: Samples, a list for each process or turn; at least one sample in all.
+        statistic: Of all samples together.
+        seed: Of the resampling.
+    """
+    low, high = np.percentile(_resampled(blocks, statistic, seed), (2.5, 97.5)).tolist()
+    return low, high
+
+
+def ratio(
+    base: Sequence[Sequence[float]],
+    other: Sequence[Sequence[float]],
+    statistic: Statistic = "p50",
+    *,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return other ÷ base of a mean or median, with its bootstrap 95 % interval.
+
+    Args:
+        base: Blocks of samples, as for `interval`.
+        other: Likewise, measured by itself.
+        statistic: What is divided.
+        seed: Of the resampling.
+    """
+    first = _resampled(base, statistic, seed)
+    second = _resampled(other, statistic, seed + 1)
+    low, high = np.percentile(second / first, (2.5, 97.5)).tolist()
+    whole = [summarise([ms for block in side for ms in block])[statistic] for side in (base, other)]
+    assert whole[0] is not None
+    assert whole[1] is not None
+    return whole[1] / whole[0], low, high
+
+
+def _resampled(
+    blocks: Sequence[Sequence[float]], statistic: Statistic, seed: int
+) -> NDArray[np.float64]:
+    """Return the statistic of `_RESAMPLES` resampled data sets."""
+    rows = [np.asarray(block, np.float64) for block in blocks if len(block)]
+    if not rows:
+        raise ValueError("no samples")
+    of = np.mean if statistic == "mean" else np.median
+    lengths = np.array([len(row) for row in rows])
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    pool = np.concatenate(rows)
+    random = np.random.default_rng(seed)
+    width = int(lengths.mean().round())
+    results = np.empty(_RESAMPLES)
+    # A hundred at a time: 20,000 samples a case would not fit the memory of a small board at once.
+    for start in range(0, _RESAMPLES, 100):
+        chosen = random.integers(0, len(rows), (100, len(rows), 1))
+        inside = random.random((100, len(rows), width)) * lengths[chosen]
+        values = pool[starts[chosen] + inside.astype(np.int64)]
+        results[start : start + 100] = of(values.reshape(100, -1), axis=1)
+    return results
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:

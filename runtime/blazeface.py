@@ -61,10 +61,10 @@ class BlazeFace:
         self._anchors = anchor_centers(variant)
         self._min_score = min_score
         self._max_overlap = max_overlap
-        self._network = Interpreter(
+        self.network = Interpreter(
             fetch(variant.asset).read_bytes(), variant.asset, runtime=runtime, threads=threads
         )
-        shapes = [output.shape[-1] for output in self._network.outputs]
+        shapes = [output.shape[-1] for output in self.network.outputs]
         self._boxes, self._scores = shapes.index(_COLUMNS), shapes.index(1)
 
     def detect(self, picture: Picture) -> list[Detection]:
@@ -77,7 +77,7 @@ class BlazeFace:
             Detections in falling order of score.
         """
         height, width = picture.shape[:2]
-        outputs = self._network.run(letterbox(picture, self._size))
+        outputs = self.network.run(letterbox(picture, self._size))
         faces, scores = decode(
             outputs[self._boxes][0],
             outputs[self._scores][0, :, 0],

@@ -6,7 +6,7 @@ from edge.contract import InputContract, Picture
 from edge.errors import EdgeError
 from edge.faces import Detection
 
-DETECTORS = ("blazeface", "blazeface-full", "mediapipe")
+DETECTORS = ("blazeface", "blazeface-full", "mediapipe", "yunet", "haar")
 
 
 class Detector(Protocol):
@@ -36,6 +36,10 @@ def create_detector(name: str, *, runtime: str = "auto", threads: int = 1) -> De
         from edge.runtime.mediapipe_detector import MediaPipeDetector
 
         return MediaPipeDetector(threads=threads)
+    if name in ("yunet", "haar"):
+        from edge.runtime.opencv_detectors import HaarCascade, YuNet
+
+        return YuNet(threads=threads) if name == "yunet" else HaarCascade(threads=threads)
     raise EdgeError(f"unknown detector {name}", f"choose one of {', '.join(DETECTORS)}")
 
 

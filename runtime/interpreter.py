@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
+from edge.runtime.gpu_engine import ON_CPU, Adapter, GpuEngine
+from edge.runtime.openvino_engine import OpenVinoEngine
+from edge.runtime.operators import execution_plan, multiply_adds
 
-RUNTIMES = ("litert", "tflite-runtime", "tensorflow")
+RUNTIMES = ("litert", "openvino", "tflite-runtime", "tensorflow")
+DEVICES = ("cpu", "gpu")
 
+# What "auto" tries, in this order.
+_TFLITE = ("litert", "tflite-runtime", "tensorflow")
 _INSTALL = {
     "litert": "pip install ai-edge-litert",
     "tflite-runtime": "pip install 'edge-tflite[tflite-runtime]'",
     "tensorflow": "pip install 'edge-tflite[train]'",
 }
-_TRIAL_S = 60
+# How far a GPU, which may compute in 16 bits, may be off, as a part of the largest output.
+_GPU_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,13 @@ class TensorInfo:
     dtype: str
 
 
+class Engine(Protocol):
+    """What runs a graph: tensors in the file's own types, with their batch axis."""
+
+    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run the graph: one tensor in, one an output back."""
+
+
 class Interpreter:
     """A loaded TFLite graph with one input.
 
@@ -44,39 +58,82 @@ class Interpreter:
         name: What to call the model in messages.
         runtime: "auto" or one of `RUNTIMES`.
         threads: How many threads one `run` may use.
+        device: One of `DEVICES`; "gpu" is LiteRT's, and runs the whole graph or is refused.
+
+    Attributes:
+        runtime: The one of `RUNTIMES` that runs the graph.
+        input: The one input.
+        outputs: All outputs.
+        adapter: The GPU that runs the graph, None on the CPU.
+        precision: What the engine says it computes floats in, None if it says nothing.
 
     Raises:
-        EdgeError: No runtime can open the model, or the one asked for is not installed.
+        EdgeError: No runtime can open the model, the one asked for is not installed, or the GPU
+            is not there, does not know an operator, or gives other numbers than the CPU.
     """
 
-    def __init__(self, model: bytes, name: str, *, runtime: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        name: str,
+        *,
+        runtime: str = "auto",
+        threads: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        _require_known(runtime, device)
         self.name = name
         self.threads = threads
-        self.runtime, self._interpreter = _construct(model, name, runtime, threads)
-        try:
-            with quiet(Exception):
-                self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise EdgeError(
-                f"{name} cannot be prepared by {self.runtime}: {first_line(error)}",
-                "convert the model again, or try another --runtime",
-            ) from error
-        inputs = self._interpreter.get_input_details()
-        if len(inputs) != 1:
-            raise EdgeError(
-                f"{name} has {len(inputs)} inputs, expected one picture",
-                "choose a face classifier made by `edge convert`",
-            )
-        self._input = inputs[0]
-        self._outputs = self._interpreter.get_output_details()
+        self.device = device
+        self.adapter: Adapter | None = None
+        self.precision: str | None = None
+        if device == "gpu":
+            runtime = "litert"
+        # OpenVINO does not tell scales nor CompiledModel operators: a TFLite runtime does.
+        asked = "auto" if runtime == "openvino" else runtime
+        self.runtime, self._graph = _construct(model, name, asked, threads)
+        self._input = _only_input(self._graph.get_input_details(), name)
+        self._outputs = self._graph.get_output_details()
+        self._engine = self._start(model, runtime)
         self.input = _info(self._input)
-        if self.input.shape[:1] != (1,):
-            raise EdgeError(
-                f"{name} takes input of shape {self.input.shape}, expected one picture at a time",
-                "convert the model with a batch of 1",
-            )
         self.outputs = tuple(_info(output) for output in self._outputs)
         self._tables: dict[tuple[float, float], NDArray[Any] | None] = {}
+
+    def _start(self, model: bytes, runtime: str) -> Engine:
+        if runtime == "openvino":
+            self.runtime = runtime
+            names = [output["name"] for output in self._outputs]
+            openvino = OpenVinoEngine(model, self.name, names, self.threads)
+            self.precision = openvino.precision
+            return openvino
+        cpu = _CpuEngine(self._graph, self.name, self.runtime)
+        self._outputs = self._graph.get_output_details()
+        if self.device == "cpu":
+            return cpu
+        gpu = GpuEngine(lambda: _compile_for_gpu(model), self.name, self._outputs)
+        self.adapter = gpu.adapter
+        self._require_same(gpu, cpu)
+        return gpu
+
+    def _require_same(self, gpu: GpuEngine, cpu: "_CpuEngine") -> None:
+        """Refuse a GPU that computes something else: some give zeros without a word."""
+        shape, dtype = tuple(self._input["shape"]), self._input["dtype"]
+        values = np.random.default_rng(0).uniform(0, 1, shape)
+        if np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            values = np.rint(limits.min + values * (int(limits.max) - int(limits.min)))
+        tensor = values.astype(dtype)
+        with quiet():  # the first run makes what opening left out, and tells of it
+            found, expected = (self._real(engine.invoke(tensor)) for engine in (gpu, cpu))
+        for ours, theirs in zip(found, expected, strict=True):
+            off, largest = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+            # Not "more than": what is not a number is more than nothing.
+            if not off <= _GPU_TOLERANCE * largest:
+                raise EdgeError(
+                    f"{self.name} gives other numbers on {gpu.adapter.name} than on the CPU: "
+                    f"off by {off:.3g} where the largest is {largest:.3g}",
+                    f"update the GPU's driver, or {ON_CPU}",
+                )
 
     def run(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Run the graph on real values.
@@ -126,17 +183,10 @@ class Interpreter:
     def _invoke(self, tensor: NDArray[Any]) -> list[NDArray[np.float32]]:
         if tensor.shape != self.input.shape[1:]:
             raise ValueError(f"input of {self.name} is {self.input.shape[1:]}, not {tensor.shape}")
-        self._interpreter.set_tensor(self._input["index"], tensor[None])
-        self._interpreter.invoke()
-        return [self._read(output) for output in self._outputs]
+        return self._real(self._engine.invoke(tensor[None]))
 
-    def _read(self, output: dict[str, Any]) -> NDArray[np.float32]:
-        raw = self._interpreter.get_tensor(output["index"])
-        scale, zero = output["quantization"]
-        if np.issubdtype(raw.dtype, np.integer) and scale:
-            # Widen before subtracting: the zero point does not fit the raw type.
-            return (raw.astype(np.int32) - zero).astype(np.float32) * np.float32(scale)
-        return raw.astype(np.float32, copy=False)
+    def _real(self, tensors: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        return [_real(raw, output) for raw, output in zip(tensors, self._outputs, strict=True)]
 
     def operators(self) -> dict[str, int]:
         """Return how often each operator occurs in the graph as it will run.
@@ -144,10 +194,22 @@ class Interpreter:
         A delegated partition counts as one "DELEGATE"; what stands beside it fell back to the
         runtime's own kernels.
         """
-        # Private in every runtime, and the only place that tells what was delegated.
-        details = self._interpreter._get_ops_details()
+        if self.device == "gpu" or self.runtime == "openvino":
+            return {"DELEGATE": 1}
         results = [int(output["index"]) for output in self._outputs]
-        return dict(Counter(_execution_plan(details, results)))
+        return dict(Counter(execution_plan(self._operators(), results)))
+
+    def multiply_adds(self) -> int:
+        """Count the multiply-adds of one run, of the operators in the file."""
+        shapes = {
+            int(tensor["index"]): tuple(int(n) for n in tensor["shape"])
+            for tensor in self._graph.get_tensor_details()
+        }
+        return multiply_adds(self._operators(), shapes)
+
+    def _operators(self) -> list[dict[str, Any]]:
+        # Private in every runtime, and the only place that tells what was delegated.
+        return self._graph._get_ops_details()
 
     def version(self) -> str:
         """Return the runtime and its version, such as "litert 2.3.0"."""
@@ -158,15 +220,50 @@ class Interpreter:
             return self.runtime
 
 
+class _CpuEngine:
+    """A TFLite runtime's own interpreter."""
+
+    def __init__(self, interpreter: Any, name: str, runtime: str) -> None:
+        try:
+            with quiet(Exception):
+                interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise EdgeError(
+                f"{name} cannot be prepared by {runtime}: {first_line(error)}",
+                "convert the model again, or try another --runtime",
+            ) from error
+        self._interpreter = interpreter
+        self._input = interpreter.get_input_details()[0]["index"]
+        self._outputs = [output["index"] for output in interpreter.get_output_details()]
+
+    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(output) for output in self._outputs]
+
+
+def _compile_for_gpu(model: bytes) -> Any:
+    from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator
+
+    return CompiledModel.from_buffer(model, hardware_accel=HardwareAccelerator.GPU)
+
+
+def _require_known(runtime: str, device: str) -> None:
+    if runtime != "auto" and runtime not in RUNTIMES:
+        raise EdgeError(f"unknown runtime {runtime}", f"choose one of auto, {', '.join(RUNTIMES)}")
+    if device not in DEVICES:
+        raise EdgeError(f"unknown device {device}", f"choose one of {', '.join(DEVICES)}")
+    if device == "gpu" and runtime not in ("auto", "litert"):
+        raise EdgeError(f"{runtime} runs on the CPU only", f"choose --runtime litert, or {ON_CPU}")
+
+
 def _construct(model: bytes, name: str, runtime: str, threads: int) -> tuple[str, Any]:
     """Open the model with the first runtime that can construct an interpreter.
 
     Importing proves nothing: tflite_runtime imports under NumPy 2 and then fails.
     """
-    if runtime != "auto" and runtime not in RUNTIMES:
-        raise EdgeError(f"unknown runtime {runtime}", f"choose one of auto, {', '.join(RUNTIMES)}")
     reasons = []
-    for candidate in RUNTIMES if runtime == "auto" else (runtime,):
+    for candidate in _TFLITE if runtime == "auto" else (runtime,):
         try:
             # C++ code tells of its delegate, TensorFlow that its interpreter moves to LiteRT.
             with quiet(Exception):
@@ -203,21 +300,28 @@ def _interpreter_class(runtime: str) -> Any:
     return tf.lite.Interpreter
 
 
-def _execution_plan(details: list[dict[str, Any]], results: list[int]) -> list[str]:
-    """Name the operators that run: those reached backwards from the graph's results.
+def _only_input(inputs: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    if len(inputs) != 1:
+        raise EdgeError(
+            f"{name} has {len(inputs)} inputs, expected one picture",
+            "choose a face classifier made by `edge convert`",
+        )
+    shape = _info(inputs[0]).shape
+    if shape[:1] != (1,):
+        raise EdgeError(
+            f"{name} takes input of shape {shape}, expected one picture at a time",
+            "convert the model with a batch of 1",
+        )
+    return inputs[0]
 
-    Runtimes list the original operators first and append one DELEGATE a partition, so the last
-    producer of a tensor is the one that runs.
-    """
-    producer = {int(tensor): node for node in details for tensor in node["outputs"]}
-    pending = list(results)
-    reached: dict[int, str] = {}
-    while pending:
-        node = producer.get(pending.pop())
-        if node is not None and node["index"] not in reached:
-            reached[node["index"]] = node["op_name"]
-            pending.extend(int(tensor) for tensor in node["inputs"])
-    return [reached[index] for index in sorted(reached)]
+
+def _real(raw: NDArray[Any], output: dict[str, Any]) -> NDArray[np.float32]:
+    """Return the values that an output tensor stands for."""
+    scale, zero = output["quantization"]
+    if np.issubdtype(raw.dtype, np.integer) and scale:
+        # Widen before subtracting: the zero point does not fit the raw type.
+        return (raw.astype(np.int32) - zero).astype(np.float32) * np.float32(scale)
+    return raw.astype(np.float32, copy=False)
 
 
 def _info(detail: dict[str, Any]) -> TensorInfo:

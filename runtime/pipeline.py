@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from edge.conditions import Observer
 from edge.environment import fingerprint
 from edge.faces import Face
 from edge.measure import Stopwatch, peak_rss_mb, since_process_start_ms, summarise
 from edge.modelfile import read_model, resolve_model
-from edge.runtime.classifier import Classifier
+from edge.runtime.classifier import Classifier, FaceClassifier, labels
 from edge.runtime.detectors import Detector, create_detector, other_than_trained
 from edge.runtime.sources import Frame, Source, Warn, open_camera, open_source
 
@@ -81,7 +82,7 @@ class Pipeline:
         classifier: Judges them.
     """
 
-    def __init__(self, detector: Detector, classifier: Classifier) -> None:
+    def __init__(self, detector: Detector, classifier: FaceClassifier) -> None:
         self._detector = detector
         self._classifier = classifier
 
@@ -110,7 +111,7 @@ class Pipeline:
             for detection, pixels in zip(detections, crops, strict=True):
                 values = classifier.probabilities(pixels)
                 named = dict(zip(classifier.attributes, values.tolist(), strict=True))
-                faces.append(Face(detection, named, classifier.labels(values)))
+                faces.append(Face(detection, named, labels(classifier, values)))
             classify = watch.lap()
         stages = (capture, detect, crop, classify, capture + detect + crop + classify)
         latency = dict(zip(STAGES, stages, strict=True))
@@ -173,7 +174,7 @@ def run(options: RunOptions, output: Output, *, warn: Warn) -> dict[str, Any]:
                             threads=options.threads)  # fmt: skip
     name = options.detector or classifier.contract.detector
     warnings = other_than_trained(name, classifier.contract)
-    statistics = Statistics()
+    statistics, observer = Statistics(), Observer()
     with _source(options, warn) as source:
         detector = create_detector(name, runtime=options.runtime, threads=options.threads)
         for sentence in warnings:
@@ -187,7 +188,8 @@ def run(options: RunOptions, output: Output, *, warn: Warn) -> dict[str, Any]:
             # Also for Ctrl-C: a run that was stopped has a result all the same.
             if statistics.frames:
                 summary = statistics.summary() | {"unreadable": source.unreadable}
-                summary |= _provenance(name, classifier, options.threads) | {"warnings": warnings}
+                summary |= _provenance(name, classifier, options.threads)
+                summary |= {"warnings": warnings, "conditions": observer.conditions().to_json()}
                 output.finish(summary)
     return summary
 

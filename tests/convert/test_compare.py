@@ -31,6 +31,7 @@ def judged(right: int, of: int, decisions: list[bool] | None = None) -> Judged:
         {"p50": 1.0},
         {"DELEGATE": 2, "HARD_SWISH": 3},
         "litert 1",
+        (),
     )
 
 

@@ -81,7 +81,7 @@ def serve(tmp_path):
 
 def test_every_pin_is_complete():
     table = assets.assets()
-    assert {"blazeface", "blazeface-full", "demo"} <= set(table)
+    assert {"blazeface", "blazeface-full", "demo", "haar", "yunet"} <= set(table)
     for asset in table.values():
         assert len(asset.sha256) == 64
         assert asset.size > 0

@@ -6,7 +6,7 @@ import pytest
 
 from edge.errors import EdgeError
 from edge.modelfile import read_model
-from edge.runtime.classifier import Classifier
+from edge.runtime.classifier import Classifier, labels
 
 
 def test_one_face_and_several_agree(small_model: Path) -> None:
@@ -23,9 +23,9 @@ def test_one_face_and_several_agree(small_model: Path) -> None:
 def test_a_label_is_at_or_above_its_threshold(small_model: Path) -> None:
     model = read_model(small_model)
     classifier = Classifier(replace(model, card=replace(model.card, thresholds=(0.25, 0.75))))
-    assert classifier.labels(np.array([0.25, 0.75], np.float32)) == ("Smiling", "Male")
-    assert classifier.labels(np.array([0.2, 0.8], np.float32)) == ("Male",)
-    assert classifier.labels(np.array([np.nan, 0.7], np.float32)) == ()
+    assert labels(classifier, np.array([0.25, 0.75], np.float32)) == ("Smiling", "Male")
+    assert labels(classifier, np.array([0.2, 0.8], np.float32)) == ("Male",)
+    assert labels(classifier, np.array([np.nan, 0.7], np.float32)) == ()
 
 
 def test_another_input_than_the_card_says_is_refused(small_model: Path) -> None:

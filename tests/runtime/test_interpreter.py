@@ -120,6 +120,25 @@ def test_counts_the_operators_that_run(blazeface, networks):
     assert "CONV_2D" not in counts
 
 
+def test_counts_the_multiply_adds_of_the_original_graph(networks):
+    """A 3 × 3 convolution at 6 × 6 positions, and a dense layer, delegated or not."""
+    expected = 6 * 6 * 4 * 3 * 3 * 3 + 4 * 2
+    for name, network in networks.items():
+        assert Interpreter(network, name).multiply_adds() == expected
+
+
+def test_counts_as_training_does(tensorflow):
+    from edge.contract import InputContract
+    from edge.train.networks import build, multiply_adds
+
+    model = build("proposed", InputContract(), 2)
+    with quiet(Exception):
+        graph = tensorflow.lite.TFLiteConverter.from_keras_model(model).convert()
+    network = Interpreter(graph, "proposed")
+    assert network.multiply_adds() == multiply_adds(model)
+    assert Interpreter(graph, "same", runtime="tensorflow").multiply_adds() == multiply_adds(model)
+
+
 def test_tensorflow_gives_the_same_numbers(tensorflow, networks, crop):
     litert = Interpreter(networks["int8"], "int8", runtime="litert")
     other = Interpreter(networks["int8"], "int8", runtime="tensorflow")
@@ -159,6 +178,7 @@ def test_an_unknown_runtime_is_refused_with_the_known_ones(blazeface):
         ("litert", "ai_edge_litert.interpreter", "pip install ai-edge-litert"),
         ("tflite-runtime", "tflite_runtime.interpreter", "edge-tflite[tflite-runtime]"),
         ("tensorflow", "tensorflow", "edge-tflite[train]"),
+        ("openvino", "openvino", "edge-tflite[openvino]"),
     ],
 )
 def test_a_runtime_that_is_not_installed_says_how(blazeface, monkeypatch, runtime, package, hint):
