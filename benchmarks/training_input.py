@@ -18,8 +18,8 @@ from statistics import median
 
 from edge.datasets import load
 from edge.environment import fingerprint, usable_cores
+from edge.train.config import fastest_policy
 from edge.train.facecache import cut_faces
-from edge.train.job import fastest_policy
 from edge.train.loop import Batch, Trainer
 from edge.train.recipes import recipe_named
 

@@ -47,7 +47,7 @@ def open_run(source: Path) -> Run:
     Raises:
         EdgeError: It is not one, is unfinished, or is damaged.
     """
-    from edge.train.job import read_config  # imports Keras
+    from edge.train.config import read_config
 
     folder = source if source.is_dir() else source.parent
     file = source / "model.keras" if source.is_dir() else source

@@ -4,13 +4,13 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from edge.cli_bench import bench
 from edge.errors import EdgeError
 from edge.options import (
     AttributesOption,
@@ -31,14 +31,14 @@ from edge.options import (
     Split,
     SubsetOption,
     ThreadsOption,
+    thread_count,
 )
+from edge.terminal import complain, forget_output, print_result, say, warn
 
 if TYPE_CHECKING:
     from edge.modelfile import ModelFile
     from edge.runtime.evaluate import Subject
     from edge.runtime.screen import Screen
-
-_MAX_AUTO_THREADS = 4
 
 # What a path, its permissions or a full disk are at fault for; any other is a bug.
 _NOT_OURS = {
@@ -55,21 +55,21 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except EdgeError as error:
-            _complain(error)
+            complain(error)
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         except BrokenPipeError:
-            _forget_output()  # the reader has had enough
+            forget_output()  # the reader has had enough
             raise SystemExit(0) from None
         except OSError as error:
             if error.errno not in _NOT_OURS:
                 raise
             if error.filename is None:
-                _forget_output()
+                forget_output()
             place = "write the output" if error.filename is None else f"use {error.filename}"
             hint = "check the path, its permissions and the free space"
-            _complain(EdgeError(f"cannot {place}: {error.strerror}", hint))
+            complain(EdgeError(f"cannot {place}: {error.strerror}", hint))
             raise SystemExit(1) from None
         return result
 
@@ -82,6 +82,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models = typer.Typer(no_args_is_help=True, help="Look at model files.")
+app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
 
 
@@ -91,17 +92,6 @@ def main() -> None:
         # A terminal that lacks a letter shows another one.
         sys.stdout.reconfigure(errors="replace")
     app()
-
-
-def _complain(error: EdgeError) -> None:
-    """Write an error as two lines, whatever a file name holds."""
-    print("error:", " ".join(error.message.splitlines()), file=sys.stderr)
-    print("hint:", " ".join(error.hint.splitlines()), file=sys.stderr)
-
-
-def _forget_output() -> None:
-    """Send what is left to nowhere; Python would complain once more when it closes stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_version(wanted: bool) -> None:
@@ -151,14 +141,14 @@ def run(
     """Find faces in pictures, a video or a camera, and say what is true of each."""
     if demo and source is not None:
         raise typer.BadParameter("give a SOURCE or --demo, not both")
-    count = _thread_count(threads)
+    count = thread_count(threads)
     from edge.runtime.outputs import JsonLines
     from edge.runtime.pipeline import RunOptions
     from edge.runtime.pipeline import run as run_pipeline
 
     options = RunOptions(source=source, camera=camera, demo=demo, frames=frames, model=model,
                          detector=detector, runtime=runtime, threads=count)  # fmt: skip
-    run_pipeline(options, JsonLines(sys.stdout) if as_json else _screen(), warn=_warn)
+    run_pipeline(options, JsonLines(sys.stdout) if as_json else _screen(), warn=warn)
 
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")
@@ -189,19 +179,19 @@ def train(
         from edge.train import job as jobs
         from edge.train import tables
     if listing:
-        _print(tables.listing(), tables.list_tables, as_json)
+        print_result(tables.listing(), tables.list_tables, as_json)
         return
     folder = out or Path("runs") / (recipe or network or "default")
     if resume and (folder / "config.json").exists():
         job = jobs.job_of(folder, data or [])
-        _say(f"going on with {folder} as it was begun: of the other options only --data counts")
+        say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:
         job = jobs.make_job(
             network, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
             subset=subset, epochs=epochs, seed=seed, deterministic=deterministic,
         )  # fmt: skip
-    config = training.train(job, folder, resume=resume, report=_say)
-    _print(config, lambda run: tables.run_table(run, folder), as_json)
+    config = training.train(job, folder, resume=resume, report=say)
+    print_result(config, lambda run: tables.run_table(run, folder), as_json)
 
 
 @app.command(epilog="Example: edge convert runs/proposed --int8 --max-drop 0.5")
@@ -240,7 +230,7 @@ def convert(
         source, variants, io=io, data=data or [], calibration=calibration, seed=seed,
         max_drop=max_drop, force=force, out=out,
     )  # fmt: skip
-    _print(report, tables.verdict, as_json)
+    print_result(report, tables.verdict, as_json)
 
 
 @app.command(epilog="Example: edge evaluate default --data genki4k/ --split test")
@@ -263,16 +253,16 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how right a model is on labelled pictures."""
-    count = _thread_count(threads)
+    count = thread_count(threads)
     subject = _open_subject(Path(model), runtime, count)
     from edge.runtime.evaluate import evaluate_subject
     from edge.runtime.screen import evaluation_table
 
     result = evaluate_subject(
         subject, data, kind=dataset, split=split, crop=crop, detector=detector,
-        runtime=runtime, threads=count, warn=_warn,
+        runtime=runtime, threads=count, warn=warn,
     )  # fmt: skip
-    _print(result, evaluation_table, as_json)
+    print_result(result, evaluation_table, as_json)
 
 
 @models.command("list", epilog="Example: edge models list")
@@ -345,16 +335,6 @@ def _screen() -> "Screen":
     return Screen(sys.stdout)
 
 
-def _thread_count(threads: str) -> int:
-    if threads == "auto":
-        from edge.environment import usable_cores
-
-        return min(max(usable_cores() // 2, 1), _MAX_AUTO_THREADS)
-    if not threads.isdecimal() or not 0 < int(threads) <= 1024:
-        raise typer.BadParameter(f"--threads is {threads}, expected 1 to 1024, or auto")
-    return int(threads)
-
-
 def _training() -> Any:
     """Import what needs Keras and TensorFlow, or say what to install."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -365,22 +345,3 @@ def _training() -> Any:
             f"{error.name} is not installed here", "pip install 'edge-tflite[train]'"
         ) from error
     return training
-
-
-def _print(value: Any, table: Callable[[Any], Any], as_json: bool) -> None:
-    if as_json:
-        from edge.runtime.outputs import to_json
-
-        print(to_json(value))
-    else:
-        from edge.runtime.screen import show
-
-        show(table(value))
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def _warn(sentence: str) -> None:
-    print("warning:", " ".join(sentence.splitlines()), file=sys.stderr)

@@ -8,7 +8,8 @@ from typing import Any
 
 _PACKAGES = (
     "edge-tflite", "numpy", "opencv-python-headless", "opencv-contrib-python", "ai-edge-litert",
-    "tflite-runtime", "tensorflow", "keras", "openvino", "onnxruntime", "mediapipe", "torch", "jax",
+    "tflite-runtime", "tensorflow", "keras", "openvino", "onnxruntime", "onnx", "tf2onnx",
+    "mediapipe", "mtcnn", "dlib-bin", "torch", "jax",
 )  # fmt: skip
 
 # The instructions that decide how fast a small network runs.
@@ -79,15 +80,24 @@ def cores_for(threads: int) -> set[int]:
     Args:
         threads: How many are wanted; fewer are returned where there are fewer.
     """
-    return set(sorted(usable_core_numbers(), key=_preference)[:threads])
+    usable = usable_core_numbers()
+    return set(sorted(usable, key=lambda core: _preference(core, usable))[:threads])
 
 
-def _preference(core: int) -> tuple[int, bool, int]:
+def _preference(core: int, usable: set[int]) -> tuple[int, bool, int]:
     folder = _CPUS / f"cpu{core}"
     capacity = _number(folder / "cpu_capacity") or 0
-    siblings = _text(folder / "topology/thread_siblings_list") or str(core)
-    first = siblings.replace("-", ",").split(",")[0]
-    return -capacity, first != str(core), -core
+    siblings = _core_list(_text(folder / "topology/thread_siblings_list") or "") | {core}
+    return -capacity, core != min(siblings & usable), -core
+
+
+def _core_list(text: str) -> set[int]:
+    """Read core numbers as the kernel lists them, such as "0-3,8"."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
 
 
 def frequency_mhz(core: int = 0) -> float | None:

@@ -23,6 +23,12 @@ _WARM = 0.03
 _LONGEST_WARM_UP_S = 3.0
 
 _RESAMPLES = 2_000
+# 97.5 % quantiles of Student's t for 1, 2, 3… degrees of freedom.
+_STUDENT_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 1.96,
+)  # fmt: skip
+_LEAST_ROUNDS = 3
 
 Call = Callable[[], object]
 Statistic = Literal["mean", "p50"]
@@ -56,16 +62,25 @@ class Protocol:
         min_samples: Samples of a case in all its blocks together.
         min_seconds: Seconds of sampling of a case in all its blocks together.
         seed: Decides the order of the cases in each round.
+        budget_s: After the third, rounds begin only if they would end in so many seconds; 0 for
+            no limit.
     """
 
     rounds: int = 5
     min_samples: int = 200
     min_seconds: float = 2.0
     seed: int = 0
+    budget_s: float = 0.0
 
     def block(self) -> tuple[int, float]:
         """Return the least samples and seconds of one block."""
         return math.ceil(self.min_samples / self.rounds), self.min_seconds / self.rounds
+
+    def has_time_for(self, number: int, elapsed_s: float) -> bool:
+        """Tell whether round `number`, from 0, may begin so many seconds after the first."""
+        if not self.budget_s or number < _LEAST_ROUNDS:
+            return True
+        return elapsed_s * (number + 1) / number <= self.budget_s
 
 
 def warm_up(call: Call) -> list[float]:
@@ -168,17 +183,19 @@ def summarise(samples_ms: Sequence[float]) -> dict[str, float | None]:
 def interval(
     blocks: Sequence[Sequence[float]], statistic: Statistic = "p50", *, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the bootstrap 95 % interval of a mean or median.
+    """Return the 95 % interval of a mean or median.
 
-    Blocks are resampled first, then the samples in each: samples of one process resemble each
-    other, so the spread between processes belongs to the interval.
+    A bootstrap that resamples blocks first, then the samples in each: samples of one process
+    resemble each other, so the spread between processes belongs to the interval. Of few blocks a
+    bootstrap knows too small a spread: its deviations are widened by Student's t.
 
     Args:
         blocks: Samples, a list for each process or turn; at least one sample in all.
         statistic: Of all samples together.
         seed: Of the resampling.
     """
-    low, high = np.percentile(_resampled(blocks, statistic, seed), (2.5, 97.5)).tolist()
+    value, deviations = _log_deviations(blocks, statistic, seed)
+    low, high = (value * np.exp(np.percentile(deviations, (2.5, 97.5)))).tolist()
     return low, high
 
 
@@ -189,7 +206,7 @@ def ratio(
     *,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Return other ÷ base of a mean or median, with its bootstrap 95 % interval.
+    """Return other ÷ base of a mean or median, with its 95 % interval.
 
     Args:
         base: Blocks of samples, as for `interval`.
@@ -197,23 +214,37 @@ def ratio(
         statistic: What is divided.
         seed: Of the resampling.
     """
-    first = _resampled(base, statistic, seed)
-    second = _resampled(other, statistic, seed + 1)
-    low, high = np.percentile(second / first, (2.5, 97.5)).tolist()
-    whole = [summarise([ms for block in side for ms in block])[statistic] for side in (base, other)]
-    assert whole[0] is not None
-    assert whole[1] is not None
-    return whole[1] / whole[0], low, high
+    below, first = _log_deviations(base, statistic, seed)
+    above, second = _log_deviations(other, statistic, seed + 1)
+    value = above / below
+    low, high = (value * np.exp(np.percentile(second - first, (2.5, 97.5)))).tolist()
+    return value, low, high
 
 
-def _resampled(
+def _log_deviations(
     blocks: Sequence[Sequence[float]], statistic: Statistic, seed: int
-) -> NDArray[np.float64]:
-    """Return the statistic of `_RESAMPLES` resampled data sets."""
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the statistic of all samples, and how far the logarithm of resampled ones is off."""
     rows = [np.asarray(block, np.float64) for block in blocks if len(block)]
     if not rows:
         raise ValueError("no samples")
     of = np.mean if statistic == "mean" else np.median
+    value = float(of(np.concatenate(rows)))
+    return value, np.log(_resampled(rows, of, seed) / value) * _widening(len(rows))
+
+
+def _widening(blocks: int) -> float:
+    """Return how much too narrow the bootstrap of so many blocks is."""
+    if blocks < 2:
+        return 1.0  # nothing is known of other blocks
+    student = _STUDENT_T[min(blocks - 2, len(_STUDENT_T) - 1)]
+    return student / 1.96 * math.sqrt(blocks / (blocks - 1))
+
+
+def _resampled(
+    rows: Sequence[NDArray[np.float64]], of: Callable[..., Any], seed: int
+) -> NDArray[np.float64]:
+    """Return the statistic of `_RESAMPLES` resampled data sets."""
     lengths = np.array([len(row) for row in rows])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     pool = np.concatenate(rows)

@@ -32,6 +32,10 @@ _BUNDLED = {"default": "default.tflite", "default-float32": "default-float32.tfl
 _CONVERT_AGAIN = "convert it again: `edge convert RUN`"
 
 
+class ForeignModelError(EdgeError):
+    """A whole .tflite file, but none that `edge convert` made: it has no card."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """What is known of a model; the content of `edge.json`.
@@ -315,8 +319,8 @@ def _invalid(name: str, expected: str, found: object) -> EdgeError:
     return EdgeError(f"{name} of {CARD_FILE} must be {expected}, not {found}", _CONVERT_AGAIN)
 
 
-def _foreign(path: Path) -> EdgeError:
-    return EdgeError(
+def _foreign(path: Path) -> ForeignModelError:
+    return ForeignModelError(
         f"{path} is a .tflite file but not a face classifier made by `edge convert`",
         "train one with `edge train` and convert it, or use --model default",
     )

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+_MAX_AUTO_THREADS = 4
+
 Split = Literal["train", "val", "test", "all"]
 Crop = Literal["detect", "whole"]
 IoType = Literal["uint8", "int8", "float32"]
@@ -18,7 +20,8 @@ DetectorOption = Annotated[
         "--detector",
         envvar="EDGE_DETECTOR",
         metavar="NAME",
-        help="blazeface, blazeface-full or mediapipe; default: the one the model was trained with.",
+        help="blazeface, blazeface-full, mediapipe, yunet or haar; default: the one the model was "
+        "trained with.",
     ),
 ]
 RuntimeOption = Annotated[
@@ -27,7 +30,7 @@ RuntimeOption = Annotated[
         "--runtime",
         envvar="EDGE_RUNTIME",
         metavar="NAME",
-        help="auto (the first that works), litert, tflite-runtime or tensorflow.",
+        help="auto (the first that works), litert, openvino, tflite-runtime or tensorflow.",
     ),
 ]
 ThreadsOption = Annotated[
@@ -92,3 +95,86 @@ MaxDropOption = Annotated[
         help="Write nothing and exit 1 when an attribute loses more points of accuracy.",
     ),
 ]
+
+
+SuiteArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SUITE]",
+        help="classifiers, detectors, pipeline, training or all; without one: a short selection, "
+        "in less than two minutes.",
+    ),
+]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="EDGE_MODEL",
+        metavar="NAME|PATH[,…]",
+        help="Bundled models, .tflite files, run folders, or zoo/NETWORK.",
+    ),
+]
+DevicesOption = Annotated[
+    str | None,
+    typer.Option("--device", envvar="EDGE_DEVICE", metavar="cpu,gpu", help="Where they run."),
+]
+RuntimesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        envvar="EDGE_RUNTIME",
+        metavar="NAME[,…]",
+        help="litert, openvino, tflite-runtime, tensorflow, onnxruntime, keras-predict or "
+        "keras-call; default: what is installed.",
+    ),
+]
+ThreadCountsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        envvar="EDGE_THREADS",
+        metavar="N[,…]",
+        help="Threads of each engine; default: 1, 2, 4… for LiteRT and 1 for others.",
+    ),
+]
+FramesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", min=1, metavar="N", help="Least samples of a case, over all its processes."
+    ),
+]
+PicturesOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Labelled pictures, to measure accuracy as well."),
+]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE.json", help="Default: bench/SUITE-DATE.json."),
+]
+PageOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="The page; default: beside the JSON."),
+]
+BenchResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with --out, or the last one, as it was begun.")
+]
+SoakOption = Annotated[
+    float | None,
+    typer.Option(
+        "--soak",
+        min=0.1,
+        metavar="MINUTES",
+        help="Run the pipeline for so long instead: does it keep its speed?",
+    ),
+]
+
+
+def thread_count(threads: str) -> int:
+    """Return how many threads --threads means."""
+    if threads == "auto":
+        from edge.environment import usable_cores
+
+        return min(max(usable_cores() // 2, 1), _MAX_AUTO_THREADS)
+    if not threads.isdecimal() or not 0 < int(threads) <= 1024:
+        raise typer.BadParameter(f"--threads is {threads}, expected 1 to 1024, or auto")
+    return int(threads)

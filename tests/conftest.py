@@ -1,6 +1,8 @@
 """What tests share: where the real data is, and a quiet TensorFlow."""
 
 import os
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,20 @@ def data_dir() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return DATA
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[str], None]:
+    """A function that skips where an optional package is missing, or fails if it must be there."""
+
+    def need(package: str) -> None:
+        if find_spec(package) is None:
+            reason = f"{package} is not installed"
+            if os.environ.get("EDGE_REQUIRE_PEERS") == "1":
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+    return need
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,9 @@ def _commands(group, prefix=("edge",)):
         if hasattr(command, "commands"):
             yield from _commands(command, (*prefix, name))
         else:
-            yield (*prefix, name), command
+            # The command that a group runs without being named goes by the group's name.
+            own = () if name == getattr(group, "unnamed", None) else (name,)
+            yield (*prefix, *own), command
 
 
 COMMANDS = dict(_commands(typer.main.get_command(app)))

@@ -1,7 +1,6 @@
 """What to train on what: from the words of a command line, to config.json and back."""
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -16,13 +15,10 @@ from edge.contract import InputContract
 from edge.datasets import SPLITS, Dataset, balanced_subset, load
 from edge.errors import EdgeError
 from edge.train.augment import Augmentation
+from edge.train.config import CONFIG, SCHEMA, fastest_policy, read_config
 from edge.train.networks import NETWORKS
 from edge.train.recipes import RECIPES, Recipe, recipe_named
 
-# 1: recipe, contract, attributes, thresholds, data, subset, seed, deterministic, policy,
-#    versions, accuracy.
-SCHEMA = 1
-CONFIG = "config.json"
 _THRESHOLD = 0.5
 
 
@@ -47,7 +43,7 @@ class Job:
     subset: tuple[int, int, int] | None = None
     seed: int = 0
     deterministic: bool = False
-    policy: str = field(default_factory=lambda: fastest_policy())
+    policy: str = field(default_factory=fastest_policy)
 
 
 def make_job(
@@ -226,37 +222,3 @@ def job_of(folder: Path, moved: Sequence[Path] = ()) -> Job:
         raise EdgeError(
             f"{folder / CONFIG} is damaged: {error!r}", "train again without --resume"
         ) from error
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read the config.json of a run folder.
-
-    Raises:
-        EdgeError: There is none, it is damaged, or it is of a newer version.
-    """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text())
-        schema = int(config["schema"])
-    except FileNotFoundError as error:
-        raise EdgeError(
-            f"{folder} is not a run folder: it has no {CONFIG}",
-            "name a folder that `edge train` wrote",
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EdgeError(f"{path} cannot be read: {error}", "train again") from error
-    if schema > SCHEMA:
-        raise EdgeError(
-            f"{path} is of schema {schema}, this edge reads up to {SCHEMA}",
-            "pip install --upgrade edge-tflite",
-        )
-    return dict(config)
-
-
-def fastest_policy() -> str:
-    """Return "mixed_bfloat16" where the processor multiplies bfloat16 itself, else "float32"."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"

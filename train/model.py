@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge.contract import InputContract
 from edge.errors import EdgeError, first_line
 from edge.files import sha256_of
-from edge.train.job import read_config
+from edge.train.config import read_config
 from edge.train.loop import predict
 
 
@@ -47,19 +47,20 @@ class KerasClassifier:
         if not file.is_file():
             raise EdgeError(f"there is no file {file}", "name a .keras file or a finished run")
         config = read_config(file.parent)
-        self._model = load_keras(file)
+        self.network = load_keras(file)
         try:
             self.contract = InputContract.from_json(config["contract"])
             self.attributes: tuple[str, ...] = tuple(config["attributes"])
             self.thresholds: tuple[float, ...] = tuple(config["thresholds"])
             name = str(config["name"])
+            self.recipe: dict[str, object] = config["recipe"]
         except (KeyError, TypeError) as error:
             raise EdgeError(
                 f"{file.parent / 'config.json'} is damaged: {error!r}",
                 "copy the run folder again, or train again",
             ) from error
         self.identity = {"name": name, "variant": "keras", "sha256": sha256_of(file)}
-        found, expected = self._model.input_shape[1:], (*self._crop_shape(), 3)
+        found, expected = self.network.input_shape[1:], (*self._crop_shape(), 3)
         if tuple(found) != expected:
             raise EdgeError(
                 f"{file} takes {tuple(found)}, its contract says {expected}",
@@ -68,7 +69,7 @@ class KerasClassifier:
 
     def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify faces: uint8 (n, height, width, 3) to float32 (n, attributes)."""
-        return predict(self._model, crops)
+        return predict(self.network, crops)
 
     def _crop_shape(self) -> tuple[int, int]:
         return self.contract.height, self.contract.width

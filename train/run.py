@@ -17,8 +17,9 @@ from edge.errors import EdgeError
 from edge.files import replacing, write_json
 from edge.measure import accuracy
 from edge.train import plots
+from edge.train.config import CONFIG, read_config
 from edge.train.facecache import Faces, cut_faces
-from edge.train.job import CONFIG, Job, config_of, load_data, read_config
+from edge.train.job import Job, config_of, load_data
 from edge.train.loop import Trainer, predict
 
 _CHECKPOINT, _MODEL = "checkpoint.npz", "model.keras"

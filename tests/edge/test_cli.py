@@ -23,6 +23,9 @@ COMMANDS = [
     ["models", "show"],
     ["models", "list"],
     ["models", "verify"],
+    ["bench"],
+    ["bench", "compare"],
+    ["bench", "report"],
 ]
 FORBIDDEN = ("tensorflow", "keras", "numpy", "cv2")
 

@@ -230,11 +230,12 @@ def test_every_round_holds_every_case_in_an_order_of_its_own() -> None:
     assert max(first.values()) < 135
 
 
-def test_intervals_cover_the_truth_though_blocks_differ() -> None:
+@pytest.mark.parametrize("rounds", [3, 6, 20])
+def test_intervals_cover_the_truth_though_blocks_differ(rounds: int) -> None:
     random = np.random.default_rng(1)
     covered = naive = 0
     for _ in range(EXPERIMENTS):
-        blocks = simulated(random, 20, 10)
+        blocks = simulated(random, rounds, 30)
         low, high = interval(blocks)
         covered += low <= 1 <= high
         low, high = interval([[ms for block in blocks for ms in block]])
@@ -277,7 +278,7 @@ def test_an_interval_of_one_sample_is_that_sample() -> None:
 def test_blocks_of_other_lengths_are_resampled_whole() -> None:
     # The one slow sample at the end of the longer block must be reachable.
     low, high = interval([[1.0], [1.0] * 8 + [1000.0]], "mean")
-    assert low == 1.0
+    assert low < 1.0
     assert high > 100
 
 
