@@ -112,7 +112,8 @@ def _go_on(document: Document, file: Path, say: Say) -> Document:
             _rounds(document, file, cases, protocol, inputs)
             _measure_peak(document, cases)
         except KeyboardInterrupt:
-            say(f"stopped; go on with: edge bench --resume --out {file}")
+            begun = f"go on with: edge bench --resume --out {file}"
+            say(f"stopped; {begun if document['results'] else 'nothing was measured yet'}")
             raise
     _require_measured(document, cases)
     document |= {"finished": now(), "warnings": _warnings(document)}

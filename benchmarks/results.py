@@ -27,6 +27,10 @@ _START_S = 60.0
 _KEYS = ("suite", "name", "variant", "runtime", "device", "threads")
 
 
+# Which peak a variant is held against; of a file without a card nothing is known.
+_PRECISIONS = {"float32": "float32", "float16": "float32", "dynamic": "int8", "int8": "int8"}
+
+
 def read_results(path: Path) -> Document:
     """Read a results file and derive its statistics anew.
 
@@ -113,8 +117,7 @@ def derived(entry: Entry, peak: dict[str, dict[str, float]]) -> Entry:
     multiply_adds = entry.get("multiply_adds")
     if multiply_adds and latency["p50"]:
         rate = multiply_adds / (latency["p50"] / 1000)
-        precision = "int8" if entry["variant"] in ("int8", "dynamic") else "float32"
-        ceiling = (peak.get(precision) or {}).get(str(entry["threads"]))
+        ceiling = (peak.get(_PRECISIONS.get(entry["variant"], "")) or {}).get(str(entry["threads"]))
         found["multiply_adds_per_s"] = rate
         found["peak_share"] = rate / ceiling if ceiling and entry["device"] == "cpu" else None
     found["warnings"] = entry.get("warnings") or []

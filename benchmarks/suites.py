@@ -142,7 +142,9 @@ def plan(request: Request, no_gpu: str | None) -> tuple[list[Case], list[Skipped
         reasons = "; ".join(dict.fromkeys(one.reason for one in skipped.values()))
         raise EdgeError(
             f"there is nothing to measure{': ' + reasons if reasons else ''}",
-            "ask for another suite, runtime or device; see `edge bench --help`",
+            _remedy(next(iter(skipped.values())).case)
+            if skipped
+            else "ask for another suite, runtime or device; see `edge bench --help`",
         )
     return list(cases.values()), list(skipped.values())
 
