@@ -314,8 +314,8 @@ def _protocol(protocol: Protocol) -> dict[str, Any]:
             "windows of calls agree within 3 % (kept apart), and then takes at least "
             f"{least} samples and {seconds:g} s (a fifth as many of training steps). All raw "
             "samples are in this file; statistics are derived when it is read, intervals by a "
-            "bootstrap over processes and then over samples, and no 99th percentile is given "
-            "under 100 samples."
+            "bootstrap over processes and then over samples, widened by Student's t for few "
+            "processes, and no 99th percentile is given under 100 samples."
         ),
     }
 

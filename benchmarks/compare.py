@@ -94,15 +94,15 @@ def compare(paths: Sequence[Path], *, force: bool = False) -> dict[str, Any]:
 def require_not_slower(report: dict[str, Any], percent: float) -> list[str]:
     """Refuse a comparison in which a case is slower by more than it may be.
 
-    A case counts when its whole interval is beyond: chance fails no build.
+    A case counts when its whole interval is beyond.
 
     Args:
         report: From `compare`.
         percent: How much slower the median may be.
 
     Returns:
-        What to warn of: cases that seem too slow, but not beyond doubt, and those of the base
-        that another file lacks, of which nothing is known.
+        What to warn of: cases that seem too slow, but not by their whole interval, and those of
+        the base that another file lacks, of which nothing is known.
 
     Raises:
         EdgeError: Names each case that is slower, with its ratio and interval.

@@ -108,14 +108,12 @@ def _table(document: Document, suite: str) -> str:
     """Return the figures of a suite, CPU and GPU of a case in one row."""
     found = rows.rows(document, suite)
     entries = rows.entries_of(document, suite)
-    on = {
-        device: [row.entries[device] for row in found if device in row.entries]
-        for device in ("cpu", "gpu")
+    on = rows.by_device(found)
+    groups = {"file": rows.file_columns(entries)}
+    groups |= {
+        device: rows.speed_columns(measured, suite) if measured else []
+        for device, measured in on.items()
     }
-    has_gpu = bool(on["gpu"]) or any("gpu" in row.missing for row in found)
-    groups = {"file": rows.file_columns(entries), "cpu": rows.speed_columns(on["cpu"], suite)}
-    if has_gpu:
-        groups["gpu"] = rows.speed_columns(on["gpu"], suite) if on["gpu"] else []
     groups["stages"] = rows.stage_columns(entries)
     groups["cost"] = rows.cost_columns(entries)
     best = next(iter(rows.real_speeds(document, suite)), None)

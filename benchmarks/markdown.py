@@ -37,12 +37,7 @@ def _finding(title: str, value: str, subject: str, note: str) -> str:
 def _suite(document: Document, suite: str) -> str:
     found = rows.rows(document, suite)
     entries = rows.entries_of(document, suite)
-    on = {
-        device: [row.entries[device] for row in found if device in row.entries]
-        for device in ("cpu", "gpu")
-    }
-    if not on["gpu"] and not any("gpu" in row.missing for row in found):
-        del on["gpu"]
+    on = rows.by_device(found)
     speeds = {device: rows.speed_columns(on[device], suite) if on[device] else [] for device in on}
     before = rows.file_columns(entries)
     after = [*rows.stage_columns(entries), *rows.cost_columns(entries)]

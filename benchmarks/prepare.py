@@ -31,8 +31,7 @@ _CROPS = 16
 _TRAINING_CROPS = 320
 _ZOO_CROPS = 64
 _PICTURES = 1_000
-_ASSETS = {"blazeface": "blazeface", "blazeface-full": "blazeface-full", "yunet": "yunet",
-           "haar": "haar"}  # fmt: skip
+_ASSETS = ("blazeface", "blazeface-full", "yunet", "haar")
 
 
 class Inputs:
@@ -68,7 +67,7 @@ class Inputs:
         if case.suite == "detectors":
             files = {"inputs": str(self._frames())}
             if case.name in _ASSETS:
-                files["model"] = str(fetch(_ASSETS[case.name]))
+                files["model"] = str(fetch(case.name))
             return files | self._labelled_pictures()
         files = self._model(case)
         if case.suite == "pipeline":

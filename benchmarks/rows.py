@@ -99,6 +99,20 @@ def rows(document: Document, suite: str) -> list[Row]:
     return list(found.values())
 
 
+def by_device(found: Sequence[Row]) -> dict[str, list[Entry]]:
+    """Return the entries of each device that the table has columns for.
+
+    The CPU always has; a GPU where it was measured, or where a row says why it was not.
+    """
+    on = {
+        device: [row.entries[device] for row in found if device in row.entries]
+        for device in ("cpu", "gpu")
+    }
+    if not on["gpu"] and not any("gpu" in row.missing for row in found):
+        del on["gpu"]
+    return on
+
+
 def not_measured(document: Document) -> dict[str, list[str]]:
     """Return the cases that were skipped, by reason."""
     found: dict[str, list[str]] = {}

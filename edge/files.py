@@ -87,5 +87,5 @@ def _fsync(path: Path) -> None:
 def _cannot_write(path: Path, error: OSError) -> EdgeError:
     return EdgeError(
         f"cannot write {path}: {error.strerror or error}",
-        "free some space or choose another place with --out",
+        "check the folder and its free space, or choose another place",
     )
