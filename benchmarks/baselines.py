@@ -15,8 +15,8 @@ from edge.files import replacing, sha256_of
 from edge.modelfile import ModelFile
 
 _OPSET = "17"
-# The output scale that TFLite prescribes for an integer sigmoid.
-_SIGMOID_STEP = np.float32(1 / 256)
+# The output scale that TFLite prescribes for an integer sigmoid or softmax.
+_STEP = np.float32(1 / 256)
 
 
 class OnnxClassifier:
@@ -39,6 +39,7 @@ class OnnxClassifier:
         card = model.card
         self.contract = card.contract
         self.attributes, self.thresholds = card.attributes, card.thresholds
+        self.task = card.task
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -63,7 +64,7 @@ class OnnxClassifier:
         tensor = crop if self._values is None else self._values[crop]
         result = self._session.run(None, {self._input: tensor[None]})[0][0]
         if result.dtype == np.uint8:
-            return np.asarray(result * _SIGMOID_STEP, np.float32)
+            return np.asarray(result * _STEP, np.float32)
         return np.asarray(result, np.float32)
 
 

@@ -81,11 +81,12 @@ def _classifier(case: Case, files: Files) -> Subject:
     except ForeignModelError:
         return _graph(case, files)
     crops = np.load(files["inputs"])
-    trained = about["model"]["trained"]
+    # The labels that `edge bench` reads say nothing of who is who.
+    judged = about["model"]["trained"] and classifier.task == "attributes"
     return Subject(
         call=_over(classifier.probabilities, crops),
         about=about,
-        accuracy=(lambda labelled: _accuracy(classifier, labelled)) if trained else None,
+        accuracy=(lambda labelled: _accuracy(classifier, labelled)) if judged else None,
         later=_count_of(Path(files["model"])) if "onnx" in files else None,
     )
 

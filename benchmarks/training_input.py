@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
+
 from edge.datasets import load
 from edge.environment import fingerprint, usable_cores
 from edge.train.config import fastest_policy
 from edge.train.facecache import cut_faces
 from edge.train.loop import Batch, Trainer
+from edge.train.pupils import Pupils
 from edge.train.recipes import recipe_named
 
 BLOCK_STEPS = 20
@@ -39,9 +42,16 @@ def measure(data: Path, recipe_name: str, blocks: int) -> dict[str, object]:
     dataset = load(data, attributes=("Smiling", "Male"))
     faces = cut_faces([dataset.only("train")], recipe.contract)
     validation = cut_faces([dataset.only("val")], recipe.contract)
-    trainer = Trainer(
-        recipe, dataset.attributes, 2, faces, validation, seed=0, policy=fastest_policy()
+    even = np.ones(2, np.float32), np.ones(2, np.float32)
+    pupils = Pupils(
+        faces=faces,
+        validation=validation,
+        attributes=dataset.attributes,
+        answers=2,
+        own=2,
+        class_weights=even,
     )
+    trainer = Trainer(recipe, pupils, seed=0, policy=fastest_policy())
     memory = list(itertools.islice(trainer.batches(), BLOCK_STEPS))
     bare_step = trainer.network.train_on_batch
     _images_per_s(bare_step, memory[:WARM_UP_STEPS])

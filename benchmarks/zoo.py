@@ -37,7 +37,18 @@ _STRIDE = 23
 _LICENCE = "Apache-2.0; fresh weights, nothing learnt from any data"
 # The code that a network's file depends on, beside this one.
 _SOURCES = {
-    "edge.train": ("fresh.py", "networks.py", "recipes.py"),
+    "edge.train": (
+        "backbones.py",
+        "bodies.py",
+        "filters.py",
+        "folding.py",
+        "fresh.py",
+        "heads.py",
+        "mnasnet.py",
+        "networks.py",
+        "recipe.py",
+        "recipes.py",
+    ),
     "edge.convert": ("quantize.py",),
 }
 
@@ -93,9 +104,10 @@ def build_zoo(
 
 def default_contract(name: str) -> InputContract:
     """Return the contract that a network is trained with where no recipe is named."""
+    from edge.train.networks import network_named
     from edge.train.recipes import RECIPES
 
-    return RECIPES.get(name, RECIPES["default"]).contract
+    return RECIPES[name].contract if name in RECIPES else network_named(name).contract
 
 
 def demo_crops(contract: InputContract, number: int = 64) -> Crops:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from edge.conditions import Observer, unstable
 from edge.contract import InputContract
+from edge.datasets import IDENTITY
 from edge.environment import usable_cores
 from edge.errors import EdgeError
 from edge.measure import Call, Protocol, alternate, summarise
 from edge.measure import accuracy as accuracy_of
 from edge.progress import progress
+from edge.runtime.identity import best
 from edge.runtime.interpreter import Interpreter
 
 _PROTOCOL = Protocol(rounds=5, min_samples=100, min_seconds=0.0)
@@ -26,8 +28,10 @@ class Judged:
     """What one variant made of the validation faces.
 
     Args:
-        decisions: bool (faces, attributes): at or above the threshold.
-        accuracy: By attribute: accuracy (0 to 1), its 95 % interval and the number of samples.
+        decisions: (faces, attributes), whether at or above the threshold; of the task "identity"
+            (faces, 1), the place of the most probable person, or `NOBODY`.
+        accuracy: By attribute, or of "identity": accuracy (0 to 1), its 95 % interval and the
+            number of samples.
         size_bytes: Size of the graph.
         latency_ms: As `edge.measure.summarise`, on one thread.
         operators: How often each operator runs; a delegated partition is one "DELEGATE".
@@ -35,7 +39,7 @@ class Judged:
         warnings: What made the times unstable, in words with the remedy.
     """
 
-    decisions: NDArray[np.bool_]
+    decisions: NDArray[np.int64]
     accuracy: dict[str, dict[str, Any]]
     size_bytes: int
     latency_ms: dict[str, float | None]
@@ -51,6 +55,7 @@ def judge(
     labels: NDArray[np.float32],
     attributes: Sequence[str],
     thresholds: Sequence[float],
+    task: str = "attributes",
 ) -> dict[str, Judged]:
     """Run each variant of a network on the same faces, on one thread.
 
@@ -58,22 +63,24 @@ def judge(
         graphs: TFLite graphs by the name of the variant.
         contract: What they were trained to see.
         crops: uint8 (faces, height, width, 3), at least one.
-        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
-        attributes: Names of the columns of `labels`.
-        thresholds: Probability at and above which an attribute is a label.
+        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown. Of the task "identity"
+            (faces, 1), the place of each one's person.
+        attributes: Names of the outputs.
+        thresholds: Probability at and above which an attribute is a label, one an output.
+        task: One of `edge.modelfile.TASKS`.
 
     Returns:
         By variant, in the order of `graphs`.
     """
     networks = {name: Interpreter(graph, name) for name, graph in graphs.items()}
-    decisions = {name: np.empty(labels.shape, bool) for name in networks}
-    limits = np.array(thresholds, np.float32)
+    decisions = {name: np.empty(labels.shape, np.int64) for name in networks}
     with progress("comparing", len(crops) * len(networks), "faces") as advance:
         for row, crop in enumerate(crops):
             for name, network in networks.items():
                 probabilities = network.run_pixels(crop, contract.value_range)[0][0]
-                decisions[name][row] = probabilities >= limits
+                decisions[name][row] = _decide(probabilities, thresholds, task)
             advance(len(networks))
+    questions = [IDENTITY] if task == "identity" else attributes
     observer = Observer()
     blocks = _time(networks, contract, crops)
     conditions = [observer.conditions()]
@@ -81,8 +88,8 @@ def judge(
         name: Judged(
             decisions=decisions[name],
             accuracy={
-                attribute: accuracy_of(decisions[name][:, column], labels[:, column])
-                for column, attribute in enumerate(attributes)
+                question: _accuracy(decisions[name][:, column], labels[:, column])
+                for column, question in enumerate(questions)
             },
             size_bytes=len(graphs[name]),
             latency_ms=summarise([ms for block in blocks[name] for ms in block]),
@@ -92,6 +99,21 @@ def judge(
         )
         for name, network in networks.items()
     }
+
+
+def _decide(
+    probabilities: NDArray[np.float32], thresholds: Sequence[float], task: str
+) -> NDArray[np.int64] | NDArray[np.bool_]:
+    """Return one row of decisions: (attributes,), or (1,) with the person."""
+    if task == "identity":
+        return best(probabilities[None], thresholds)
+    return probabilities >= np.array(thresholds, np.float32)
+
+
+def _accuracy(decisions: NDArray[np.int64], labels: NDArray[np.float32]) -> dict[str, Any]:
+    """Return how often a decision is the one that the label says; nan is left out."""
+    truth = np.where(np.isnan(labels), np.nan, 1).astype(np.float32)
+    return accuracy_of(decisions == labels, truth)
 
 
 def drop_points(judged: Judged, reference: Judged) -> dict[str, float | None]:

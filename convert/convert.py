@@ -68,7 +68,7 @@ def convert(
         for variant in dict.fromkeys((_REFERENCE, *variants))
     }
     judged = compare.judge(
-        graphs, run.contract, crops, faces.labels, run.attributes, run.thresholds
+        graphs, run.contract, crops, faces.labels, run.attributes, run.thresholds, run.task
     )
     if max_drop is not None and not force:
         chosen = {variant: judged[variant] for variant in variants}
@@ -118,6 +118,7 @@ def _graph(run: Run, model: Any, variant: str, io: Io, drawn: Calibration | None
         contract=run.contract,
         attributes=run.attributes,
         licence=_licence(run),
+        task=run.task,
     )
 
 
@@ -137,6 +138,7 @@ def _card(
         accuracy={name: judged[name].accuracy for name in dict.fromkeys((_REFERENCE, variant))},
         versions={**config["versions"], "edge": __version__, "tensorflow": version("tensorflow")},
         licence=_licence(run),
+        task=run.task,
     )
 
 

@@ -27,7 +27,13 @@ _ALIGNMENT = 16
 
 
 def describe(
-    graph: bytes, *, name: str, contract: InputContract, attributes: Sequence[str], licence: str
+    graph: bytes,
+    *,
+    name: str,
+    contract: InputContract,
+    attributes: Sequence[str],
+    licence: str,
+    task: str = "attributes",
 ) -> bytes:
     """Return a TFLite graph with metadata on its input picture and its labelled output.
 
@@ -37,6 +43,7 @@ def describe(
         contract: What its input wants.
         attributes: Names of the values of its output.
         licence: Licence of the model.
+        task: One of `edge.modelfile.TASKS`.
 
     Returns:
         A TFLite flatbuffer; the same bytes for the same arguments.
@@ -50,7 +57,7 @@ def describe(
     entry.name, entry.buffer = _BUFFER, len(model.buffers)
     model.metadata.append(entry)
     data = [b"" if buffer.data is None else bytes(buffer.data) for buffer in model.buffers]
-    data.append(_metadata(name, contract, attributes, licence))
+    data.append(_metadata(name, contract, _questions(attributes, task), licence))
     model.buffers = [_AlignedBuffer(content) for content in data]
     builder = flatbuffers.Builder(len(graph) + 4096)
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -68,6 +75,17 @@ def normalization(contract: InputContract) -> tuple[float, float]:
     return 0.0 - low * std, std
 
 
+def _questions(attributes: Sequence[str], task: str) -> tuple[str, str]:
+    """Return what the model and its output are, in words; names of people are too many for it."""
+    count = len(attributes)
+    if task == "identity":
+        return f"Who a face is, of {count:,} people", f"Probability of each of {count:,} people"
+    return (
+        f"Face attributes: {', '.join(attributes)}",
+        f"Probability of each of {count} attributes",
+    )
+
+
 class _AlignedBuffer:
     """Packs like the schema's own buffer, whose Python code ignores the alignment it asks for."""
 
@@ -82,8 +100,11 @@ class _AlignedBuffer:
         return _table(builder, 3, {0: content})
 
 
-def _metadata(name: str, contract: InputContract, attributes: Sequence[str], licence: str) -> bytes:
+def _metadata(
+    name: str, contract: InputContract, questions: tuple[str, str], licence: str
+) -> bytes:
     """Return the ModelMetadata flatbuffer."""
+    of_model, of_output = questions
     builder = flatbuffers.Builder(2048)
     card = _table(
         builder,
@@ -98,7 +119,7 @@ def _metadata(name: str, contract: InputContract, attributes: Sequence[str], lic
         10,
         {
             2: _vector(builder, [_input(builder, contract)]),
-            3: _vector(builder, [_output(builder, attributes)]),
+            3: _vector(builder, [_output(builder, of_output)]),
         },
     )
     root = _table(
@@ -106,7 +127,7 @@ def _metadata(name: str, contract: InputContract, attributes: Sequence[str], lic
         8,
         {
             0: builder.CreateString(name),
-            1: builder.CreateString(f"Face attributes: {', '.join(attributes)}"),
+            1: builder.CreateString(of_model),
             3: _vector(builder, [subgraph]),
             5: builder.CreateString(licence),
             6: _vector(builder, [card]),
@@ -155,7 +176,7 @@ def _input(builder: flatbuffers.Builder, contract: InputContract) -> int:
     )
 
 
-def _output(builder: flatbuffers.Builder, attributes: Sequence[str]) -> int:
+def _output(builder: flatbuffers.Builder, about: str) -> int:
     """Write the TensorMetadata of the probabilities: their labels and range."""
     file_name = builder.CreateString(LABELS_FILE)
     builder.StartObject(5)
@@ -167,7 +188,7 @@ def _output(builder: flatbuffers.Builder, attributes: Sequence[str]) -> int:
         7,
         {
             0: builder.CreateString("probability"),
-            1: builder.CreateString(f"Probability of each of {len(attributes)} attributes"),
+            1: builder.CreateString(about),
             3: _union(builder, 2, _FEATURE, _table(builder, 0)),
             5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])}),
             6: _vector(builder, [labels]),

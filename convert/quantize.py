@@ -104,7 +104,7 @@ def _freeze(model: Any, contract: InputContract) -> Any:
         raise EdgeError(
             f"the network gives {_size(model.outputs[0].shape[1:])}, expected one "
             "number an attribute",
-            "end the network in one sigmoid an attribute",
+            "end the network in one sigmoid an attribute, or a softmax over people",
         )
     signature = tf.TensorSpec((1, *expected), tf.float32, name="image")
 

@@ -32,13 +32,18 @@ class Run:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the outputs."""
+        """Names of the outputs: attributes, or people."""
         return tuple(self.config["attributes"])
 
     @property
     def thresholds(self) -> tuple[float, ...]:
         """Probability at and above which an attribute is a label."""
         return tuple(self.config["thresholds"])
+
+    @property
+    def task(self) -> str:
+        """One of `edge.modelfile.TASKS`."""
+        return str(self.config["task"])
 
 
 def open_run(source: Path) -> Run:
@@ -67,7 +72,7 @@ def open_run(source: Path) -> Run:
     try:
         contract = InputContract.from_json(config["contract"])
         run = Run(folder, file, config, contract)
-        for key in ("name", "recipe", "data", "subset", "seed", "versions"):
+        for key in ("name", "recipe", "data", "subset", "seed", "task", "versions"):
             config[key]
         if not run.attributes or len(run.thresholds) != len(run.attributes):
             raise ValueError("attributes and thresholds do not match")
@@ -114,7 +119,9 @@ def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:
     Raises:
         EdgeError: No picture holds a face.
     """
-    return cut_faces([data[0].only("val")], run.contract)
+    from edge.train.job import validation_split  # imports Keras
+
+    return cut_faces([data[0].only(validation_split(data[0]))], run.contract)
 
 
 def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:

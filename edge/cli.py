@@ -14,6 +14,8 @@ from edge.cli_bench import bench
 from edge.errors import EdgeError
 from edge.options import (
     AttributesOption,
+    BatchOption,
+    CompareOption,
     Crop,
     DataOption,
     DetectorOption,
@@ -24,20 +26,23 @@ from edge.options import (
     KindsOption,
     MaxDropOption,
     ModelOption,
+    NetworkArgument,
     RecipeOption,
     ResumeOption,
     RuntimeOption,
     SeedOption,
     Split,
     SubsetOption,
+    TeacherOption,
     ThreadsOption,
+    WeightsOption,
     thread_count,
 )
 from edge.terminal import complain, forget_output, print_result, say, warn
 
 if TYPE_CHECKING:
     from edge.modelfile import ModelFile
-    from edge.runtime.evaluate import Subject
+    from edge.runtime.judge import Judgement, Subject
     from edge.runtime.screen import Screen
 
 # What a path, its permissions or a full disk are at fault for; any other is a bug.
@@ -153,25 +158,30 @@ def run(
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")
 def train(
-    network: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Network; see --list.")
-    ] = None,
+    network: NetworkArgument = None,
     data: DataOption = None,
     dataset: KindsOption = None,
-    attributes: AttributesOption = "Smiling,Male",
+    attributes: AttributesOption = None,
     recipe: RecipeOption = None,
     subset: SubsetOption = None,
     epochs: EpochsOption = None,
+    batch: BatchOption = None,
+    weights: WeightsOption = None,
+    teacher: TeacherOption = None,
     seed: SeedOption = 0,
     deterministic: DeterministicOption = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run folder; default: runs/RECIPE.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder; default: runs/RECIPE. Of --compare: docs."),
     ] = None,
     resume: ResumeOption = False,
     listing: Annotated[bool, typer.Option("--list", help="List networks and recipes.")] = False,
+    compare: CompareOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a network on labelled faces, into a run folder."""
+    if len(network or []) > 1 and not compare:
+        raise typer.BadParameter(f"one network at a time, not {', '.join(network or [])}")
     from edge.quiet import quiet
 
     with quiet(ImportError):
@@ -181,14 +191,22 @@ def train(
     if listing:
         print_result(tables.listing(), tables.list_tables, as_json)
         return
-    folder = out or Path("runs") / (recipe or network or "default")
+    if compare:
+        from edge.train import compare as sides
+
+        runs = [Path(run) for run in network or []]
+        print_result(sides.compare(runs, out), sides.table_of, as_json)
+        return
+    name = network[0] if network else None
+    folder = out or Path("runs") / (recipe or name or "default")
     if resume and (folder / "config.json").exists():
         job = jobs.job_of(folder, data or [])
         say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:
         job = jobs.make_job(
-            network, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
-            subset=subset, epochs=epochs, seed=seed, deterministic=deterministic,
+            name, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
+            subset=subset, epochs=epochs, batch=batch, weights=weights, teacher=teacher, seed=seed,
+            deterministic=deterministic,
         )  # fmt: skip
     config = training.train(job, folder, resume=resume, report=say)
     print_result(config, lambda run: tables.run_table(run, folder), as_json)
@@ -250,19 +268,32 @@ def evaluate(
     detector: DetectorOption = None,
     runtime: RuntimeOption = "auto",
     threads: ThreadsOption = "auto",
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Draw scores, mistakes, both crops, and what size and tilt of a face do.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how right a model is on labelled pictures."""
+    """Measure how right a model is on labelled pictures; of a run folder, keep it in there."""
     count = thread_count(threads)
     subject = _open_subject(Path(model), runtime, count)
+    folder = Path(model) if (Path(model) / "model.keras").is_file() else None
+    looks = _looks(plots) if plots or folder else None
     from edge.runtime.evaluate import evaluate_subject
     from edge.runtime.screen import evaluation_table
 
+    kept: list[Judgement] = []
     result = evaluate_subject(
         subject, data, kind=dataset, split=split, crop=crop, detector=detector,
-        runtime=runtime, threads=count, warn=warn,
+        runtime=runtime, threads=count, warn=warn, keep=kept.append,
     )  # fmt: skip
     print_result(result, evaluation_table, as_json)
+    if looks is not None:
+        looks.keep_evaluation(kept[0], subject, result, run=folder, plots=plots, runtime=runtime,
+                              threads=count, report=say, warn=warn)  # fmt: skip
 
 
 @models.command("list", epilog="Example: edge models list")
@@ -341,7 +372,20 @@ def _training() -> Any:
     try:
         from edge.train import run as training
     except ImportError as error:
-        raise EdgeError(
-            f"{error.name} is not installed here", "pip install 'edge-tflite[train]'"
-        ) from error
+        raise _not_installed(error) from error
     return training
+
+
+def _looks(plots: Path | None) -> Any:
+    """Import what draws, or say what to install; refuse a folder that cannot be."""
+    try:
+        from edge.train import looks
+    except ImportError as error:
+        raise _not_installed(error) from error
+    if plots is not None:
+        looks.require_folder(plots)
+    return looks
+
+
+def _not_installed(error: ImportError) -> EdgeError:
+    return EdgeError(f"{error.name} is not installed here", "pip install 'edge-tflite[train]'")

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import EdgeError
-from edge.kinds import KINDS, recognised
-from edge.listings import listed
+from edge.kinds import FOLDER_LICENCE, KINDS, recognised
+from edge.listings import listed, reading
 from edge.readers_folder import read_folder
 from edge.samples import Sample
 
 SPLITS = ("train", "val", "test")
+
+# The one column of labels of a data set of people.
+IDENTITY = "identity"
+
+# Words that say yes to the same question, lower-case letters and digits alone. What says no to it
+# ("female", "neutral", "sad") does not belong here: its column would be read the wrong way round.
+SYNONYMS = (
+    frozenset({"smiling", "smile", "happy", "happiness"}),
+    frozenset({"male", "man", "men"}),
+    frozenset({"eyeglasses", "glasses"}),
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Dataset:
         samples: In name order.
         findings: How many of what did not fit, such as labels without a picture.
         licence: The terms of the pictures, one line.
+        classes: Of people, their names; the only attribute is then `IDENTITY`, and the label of
+            a sample is the place of its person in here.
     """
 
     name: str
@@ -39,11 +51,14 @@ class Dataset:
     samples: tuple[Sample, ...]
     findings: dict[str, int]
     licence: str
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(sample.labels) for sample in self.samples} - {len(self.attributes)}
         if lengths:
             raise ValueError(f"labels a sample: {lengths}, attributes: {len(self.attributes)}")
+        if self.classes and self.attributes != (IDENTITY,):
+            raise ValueError(f"attributes of people: {self.attributes}, expected {IDENTITY}")
 
     def only(self, split: str) -> "Dataset":
         """Return the samples of one split; "all" is every sample.
@@ -68,7 +83,8 @@ class Dataset:
     def with_attributes(self, attributes: Sequence[str], allow_missing: bool = False) -> "Dataset":
         """Return the samples with these attributes, in this order.
 
-        A name that differs in case or punctuation alone is found, and takes the form asked for.
+        A name that differs in case or punctuation alone is found, and so is one of `SYNONYMS`;
+        it takes the form asked for.
 
         Args:
             attributes: Names, each once.
@@ -76,7 +92,7 @@ class Dataset:
                 everywhere.
 
         Raises:
-            EdgeError: The data set lacks an attribute.
+            EdgeError: The data set lacks an attribute, or has it twice by other names.
         """
         wanted = tuple(attributes)
         if not wanted or len(set(wanted)) < len(wanted):
@@ -97,27 +113,35 @@ class Dataset:
             )
             for old in self.samples
         )
-        return replace(self, attributes=wanted, samples=samples)
+        classes = self.classes if wanted == (IDENTITY,) else ()
+        return replace(self, attributes=wanted, samples=samples, classes=classes)
 
     def count(self, split: str) -> int:
         """Return how many samples a split has."""
         return sum(sample.split == split for sample in self.samples)
 
     def labels_array(self) -> NDArray[np.float32]:
-        """Return the labels, float32 (samples, attributes): 1 yes, 0 no, nan unknown."""
+        """Return the labels, float32 (samples, attributes).
+
+        1 yes, 0 no, nan unknown; of people the place of each in `classes`.
+        """
         labels = [sample.labels for sample in self.samples]
         return np.array(labels, np.float32).reshape(len(self.samples), len(self.attributes))
 
     def digest(self) -> str:
-        """Return the sha256 of attributes, and of the names, splits and labels of the samples."""
-        words = {1.0: "1", 0.0: "0"}
+        """Return the sha256 of attributes, and of the names, splits and labels of the samples.
+
+        Of people, that of their names too.
+        """
+        words = {float(place): str(place) for place in range(max(2, len(self.classes)))}
         lines = sorted(
             "\t".join(
                 (sample.name, sample.split, *[words.get(label, "?") for label in sample.labels])
             )
             for sample in self.samples
         )
-        text = "\n".join(("\t".join(self.attributes), *lines))
+        head = [self.attributes, self.classes] if self.classes else [self.attributes]
+        text = "\n".join((*("\t".join(names) for names in head), *lines))
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     def _column(self, name: str, allow_missing: bool) -> int | None:
@@ -126,6 +150,15 @@ class Dataset:
         plain = [_plain(attribute) for attribute in self.attributes]
         if plain.count(_plain(name)) == 1:
             return plain.index(_plain(name))
+        alike = [at for at, other in enumerate(plain) if other in spellings(name)]
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            found = [self.attributes[at] for at in alike]
+            raise EdgeError(
+                f"{self.name} says {name} in more than one way: {', '.join(found)}",
+                f"choose one by its own name: --attributes {found[0]}",
+            )
         if allow_missing:
             return None
         near = difflib.get_close_matches(_plain(name), plain, n=3)
@@ -135,6 +168,12 @@ class Dataset:
             f"{self.name} has no attribute {name}",
             f"did you mean {' or '.join(close)}? {there}" if close else there,
         )
+
+
+def spellings(name: str) -> frozenset[str]:
+    """Return every word that says the same as an attribute, itself included, in plain letters."""
+    plain = _plain(name)
+    return next((words for words in SYNONYMS if plain in words), frozenset({plain}))
 
 
 def load(
@@ -161,19 +200,14 @@ def load(
         raise EdgeError(
             f"unknown data set {kind}", f"choose --dataset auto, {', '.join(KINDS)} or folder"
         )
-    try:
-        os.scandir(root).close()
+    with reading(root):
         name = recognised(root) if kind == "auto" else kind
         if name == "folder":
-            listing = read_folder(root, attributes or wanted)
-            licence = "unknown: that of the pictures' owner"
+            asked = attributes or wanted
+            words = [word for one in asked for word in (one, *spellings(one))]
+            listing, licence = read_folder(root, words), FOLDER_LICENCE
         else:
             listing, licence = KINDS[name].read(root), KINDS[name].licence
-    except OSError as error:
-        raise EdgeError(
-            f"cannot read {error.filename or root}: {error.strerror}",
-            "point --data at the folder of a data set",
-        ) from error
     samples = sorted(listing.samples, key=lambda sample: (sample.name, str(sample.path)))
     findings = {what: count for what, count in listing.findings.items() if count}
     dataset = Dataset(name, root, listing.attributes, tuple(samples), findings, licence)
@@ -214,7 +248,7 @@ def balanced_subset(
         raise _too_few(attribute, counts, {key: len(group) for key, group in classes.items()})
     chosen: list[int] = []
     for (split, _), members in classes.items():
-        members.sort(key=lambda index: _draw(dataset.samples[index].name, seed))
+        members.sort(key=lambda index: lot(dataset.samples[index].name, seed))
         chosen += members[: wanted[split] // 2]
     return replace(dataset, samples=tuple(dataset.samples[index] for index in sorted(chosen)))
 
@@ -233,8 +267,8 @@ def _too_few(
     )
 
 
-def _draw(name: str, seed: int) -> bytes:
-    """Return a picture's place in the lottery of a seed, the same for every NumPy version."""
+def lot(name: str, seed: int) -> bytes:
+    """Return a name's place in the lottery of a seed, the same for every NumPy version."""
     return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
 
 

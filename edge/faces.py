@@ -66,10 +66,14 @@ class Face:
 
     Args:
         detection: Where the face is.
-        attributes: Probability of each attribute, 0 to 1.
-        labels: The attributes at or above the model's thresholds.
+        attributes: Probability of each attribute, 0 to 1; of the task "identity", the five most
+            probable people, the best one first.
+        labels: The attributes at or above the model's thresholds; of the task "identity", the one
+            person that the face is taken for.
+        task: One of `edge.modelfile.TASKS`.
     """
 
     detection: Detection
     attributes: dict[str, float]
     labels: tuple[str, ...]
+    task: str = "attributes"

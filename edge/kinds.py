@@ -15,6 +15,8 @@ from edge.readers import (
     read_mtfl,
 )
 
+FOLDER_LICENCE = "unknown: that of the pictures' owner"
+
 
 class Kind(NamedTuple):
     """One kind of data set: how it is recognised and read, and its terms."""

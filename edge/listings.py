@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,23 @@ class Listing:
     attributes: tuple[str, ...]
     samples: list[Sample]
     findings: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def reading(root: Path) -> Iterator[None]:
+    """Say of a folder that cannot be read what to do about it.
+
+    Raises:
+        EdgeError: The folder, or something in it, cannot be read.
+    """
+    try:
+        os.scandir(root).close()
+        yield
+    except OSError as error:
+        raise EdgeError(
+            f"cannot read {error.filename or root}: {error.strerror}",
+            "point --data at the folder of a data set",
+        ) from error
 
 
 def stem(name: str) -> str:

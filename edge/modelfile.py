@@ -21,11 +21,13 @@ from edge.errors import EdgeError
 
 # History of edge.json:
 # 1: first one.
-SCHEMA = 1
+# 2: task; older ones are of "attributes".
+SCHEMA = 2
 
 LABELS_FILE = "labels.txt"
 CARD_FILE = "edge.json"
 VARIANTS = ("float32", "float16", "dynamic", "int8")
+TASKS = ("attributes", "identity")
 
 _IDENTIFIER = b"TFL3"
 _BUNDLED = {"default": "default.tflite", "default-float32": "default-float32.tflite"}
@@ -43,8 +45,10 @@ class ModelCard:
     Args:
         name: Name of the run that it comes from.
         contract: What the network was trained to see.
-        attributes: Its outputs, in order.
-        thresholds: Probability at and above which an attribute is a label, one an attribute.
+        attributes: Its outputs, in order; of the task "identity" the names of the people.
+        thresholds: Probability at and above which an attribute is a label, one an attribute; of
+            the task "identity" that at and above which the most probable person is (0 names one
+            whatever the face).
         variant: One of `VARIANTS`.
         recipe: How it was trained.
         data: What it was trained on: digest, counts and licence of each data set.
@@ -55,6 +59,7 @@ class ModelCard:
         versions: Version of each library that took part.
         licence: Licence of the data, which binds the model too.
         graph_sha256: Hexadecimal digest of the graph; `pack` fills it in.
+        task: One of `TASKS`: each output a probability of its own, or a softmax over people.
     """
 
     name: str
@@ -69,6 +74,7 @@ class ModelCard:
     versions: dict[str, str]
     licence: str
     graph_sha256: str = ""
+    task: str = "attributes"
 
     def __post_init__(self) -> None:
         for name in ("name", "variant", "licence", "graph_sha256"):
@@ -82,6 +88,7 @@ class ModelCard:
             self.calibration,
         )
         _require(self.variant in VARIANTS, "variant", " or ".join(VARIANTS), self.variant)
+        _require(self.task in TASKS, "task", " or ".join(TASKS), self.task)
         _require(
             _is_list(self.attributes, str) and len(self.attributes) > 0,
             "attributes",
@@ -129,6 +136,8 @@ class ModelCard:
                 "upgrade edge (`pip install --upgrade edge-tflite`), or convert the model with "
                 "this version",
             )
+        if schema < 2:
+            value = {"task": TASKS[0]} | value
         names = {field.name for field in fields(cls)}
         missing = sorted(names - value.keys())
         _require(not missing, "fields", "complete", f"without {', '.join(missing)}")

@@ -58,7 +58,19 @@ KindsOption = Annotated[
     ),
 ]
 AttributesOption = Annotated[
-    str, typer.Option("--attributes", metavar="NAMES", help="What the model shall tell.")
+    str | None,
+    typer.Option("--attributes", metavar="NAMES", help="What the model shall tell."),
+]
+NetworkArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODEL]", help="Network, see --list; with --compare: RUN…"),
+]
+CompareOption = Annotated[
+    bool,
+    typer.Option(
+        "--compare",
+        help="Put runs beside the figures of their sources; --out DIR writes the page there.",
+    ),
 ]
 RecipeOption = Annotated[
     str | None, typer.Option("--recipe", metavar="NAME", help="How to train; see --list.")
@@ -67,12 +79,31 @@ SubsetOption = Annotated[
     str | None,
     typer.Option(
         "--subset",
-        metavar="TRAIN,VAL,TEST",
-        help="Counts of the first --data, balanced by the first attribute.",
+        metavar="TRAIN,VAL,TEST|all",
+        help="Counts of the first --data, balanced by the first attribute; or all.",
     ),
 ]
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, metavar="N", help="Instead of the recipe's.")
+]
+BatchOption = Annotated[
+    int | None, typer.Option("--batch", min=1, metavar="N", help="Faces a step.")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="imagenet|none|PATH",
+        help="What the network starts from: published weights, none, or a file or run.",
+    ),
+]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="RUN|PATH",
+        help="A run to learn from; or weights of the recipe's own teacher.",
+    ),
 ]
 SeedOption = Annotated[
     int,

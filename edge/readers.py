@@ -44,6 +44,24 @@ def celeba_file(root: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def celeba_pictures(root: Path, findings: Counter[str]) -> tuple[dict[str, Place], str]:
+    """Return CelebA's pictures by stem, and where they are.
+
+    Raises:
+        EdgeError: There are none.
+    """
+    for base in (root, root / "Img"):
+        # Kaggle's folder of that name holds another one of that name.
+        folder, archive = base / "img_align_celeba", base / "img_align_celeba.zip"
+        for place, find in ((folder, folder_pictures), (archive, zip_pictures)):
+            found = find(place) if place.exists() else {}
+            if found:
+                bare = {name.rpartition("/")[2]: where for name, where in found.items()}
+                findings["pictures in two folders"] += len(found) - len(bare)
+                return by_stem(bare, findings), str(place)
+    raise _missing(root, "pictures in img_align_celeba or img_align_celeba.zip")
+
+
 def read_celeba(root: Path) -> Listing:
     """Read CelebA, as the publisher or as Kaggle ships it, whole or in part.
 
@@ -55,7 +73,7 @@ def read_celeba(root: Path) -> Listing:
     splits_file = _needed(celeba_file(root, "list_eval_partition"), root, "list_eval_partition")
     attributes, labels = _celeba_labels(labels_file, findings)
     splits = _celeba_splits(splits_file, findings)
-    pictures, where = _celeba_pictures(root, findings)
+    pictures, where = celeba_pictures(root, findings)
     rows: Rows = {}
     for key, values in labels.items():
         if key in splits:
@@ -215,20 +233,6 @@ def _celeba_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     if path.suffix == ".csv":
         return csv_rows(path)
     return ((number, line.split()) for number, line in numbered_lines(path))
-
-
-def _celeba_pictures(root: Path, findings: Counter[str]) -> tuple[dict[str, Place], str]:
-    """Return the pictures by stem, and where they are."""
-    for base in (root, root / "Img"):
-        # Kaggle's folder of that name holds another one of that name.
-        folder, archive = base / "img_align_celeba", base / "img_align_celeba.zip"
-        for place, find in ((folder, folder_pictures), (archive, zip_pictures)):
-            found = find(place) if place.exists() else {}
-            if found:
-                bare = {name.rpartition("/")[2]: where for name, where in found.items()}
-                findings["pictures in two folders"] += len(found) - len(bare)
-                return by_stem(bare, findings), str(place)
-    raise _missing(root, "pictures in img_align_celeba or img_align_celeba.zip")
 
 
 def _mtfl_row(path: Path, number: int, line: str) -> tuple[str, Labels]:

@@ -10,7 +10,7 @@ from edge.errors import EdgeError
 from edge.listings import Labels, Listing, Place, folder_pictures, listed
 from edge.samples import Sample
 
-_SPLITS = {
+SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -58,9 +58,11 @@ def read_folder(root: Path, wanted: Sequence[str] = ()) -> Listing:
     findings: Counter[str] = Counter()
     classes: dict[str, list[tuple[Place, str]]] = {}
     pictures = {tuple(name.split("/")): place for name, place in folder_pictures(root).items()}
-    splits = {parts[0] for parts in pictures if len(parts) > 2 and parts[0].lower() in _SPLITS}
+    splits = {
+        parts[0] for parts in pictures if len(parts) > 2 and parts[0].lower() in SPLIT_FOLDERS
+    }
     for parts, place in pictures.items():
-        split = _SPLITS[parts[0].lower()] if parts[0] in splits else None
+        split = SPLIT_FOLDERS[parts[0].lower()] if parts[0] in splits else None
         below = parts[1:] if split else parts
         if len(below) < 2 or (splits and split is None):
             findings["pictures outside the class folders"] += 1
@@ -90,7 +92,7 @@ def positive_of(first: str, second: str) -> str:
 def _require_classes(root: Path, classes: Mapping[str, object]) -> None:
     if len(classes) < 2:
         found, expected = listed(sorted(classes)), "two or more folders of pictures, one a class"
-    elif all(name.lower() in _SPLITS for name in classes):
+    elif all(name.lower() in SPLIT_FOLDERS for name in classes):
         found, expected = f"pictures right in {listed(sorted(classes))}", "a folder a class in each"
     else:
         return

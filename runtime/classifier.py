@@ -7,27 +7,44 @@ from numpy.typing import NDArray
 
 from edge.contract import InputContract, Picture
 from edge.errors import EdgeError
+from edge.listings import listed
 from edge.modelfile import ModelFile
+from edge.runtime.identity import NOBODY, best, most_probable
 from edge.runtime.interpreter import Interpreter
 
 _CONVERT_AGAIN = "convert it again: `edge convert RUN`"
 
 
 class FaceClassifier(Protocol):
-    """Judges one crop at a time, on whatever engine."""
+    """Judges one crop at a time, on whatever engine.
+
+    Its task is one of `edge.modelfile.TASKS`; of "identity", the attributes are people.
+    """
 
     contract: InputContract
     attributes: tuple[str, ...]
     thresholds: tuple[float, ...]
+    task: str
 
     def probabilities(self, crop: Picture) -> NDArray[np.float32]:
         """Judge one crop: float32 (attributes,), 0 to 1."""
 
 
 def labels(classifier: FaceClassifier, probabilities: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return the attributes at or above the classifier's thresholds."""
+    """Return the attributes at or above the classifier's thresholds; of people, the best one."""
+    if classifier.task == "identity":
+        place = int(best(probabilities[None], classifier.thresholds)[0])
+        return () if place == NOBODY else (classifier.attributes[place],)
     triples = zip(classifier.attributes, probabilities.tolist(), classifier.thresholds, strict=True)
     return tuple(name for name, value, threshold in triples if value >= threshold)
+
+
+def named(classifier: FaceClassifier, probabilities: NDArray[np.float32]) -> dict[str, float]:
+    """Return the probability of each attribute, or those of the five most probable people."""
+    if classifier.task == "identity":
+        places = most_probable(probabilities).tolist()
+        return {classifier.attributes[place]: float(probabilities[place]) for place in places}
+    return dict(zip(classifier.attributes, probabilities.tolist(), strict=True))
 
 
 class Classifier:
@@ -56,6 +73,7 @@ class Classifier:
         self.contract = model.card.contract
         self.attributes = model.card.attributes
         self.thresholds = model.card.thresholds
+        self.task = model.card.task
         self.network = Interpreter(
             model.graph, str(model.path), runtime=runtime, threads=threads, device=device
         )
@@ -101,7 +119,7 @@ class Classifier:
         if found != [expected]:
             raise EdgeError(
                 f"{self.model.path} gives {' and '.join(map(_times, found))} values, but its card "
-                f"names {_times(expected)} ({', '.join(self.attributes)})",
+                f"names {_times(expected)} ({listed(self.attributes)})",
                 _CONVERT_AGAIN,
             )
 

@@ -2,38 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import InputContract, Picture
-from edge.datasets import Dataset, Sample, load
-from edge.errors import EdgeError
+from edge.contract import InputContract
+from edge.datasets import IDENTITY, Dataset, load
+from edge.identities import identities_of
 from edge.measure import wilson
 from edge.progress import progress as progress_of
 from edge.runtime.detectors import Detector, create_detector, other_than_trained
-
-# uint8 crops (n, height, width, 3) to float32 probabilities (n, attributes).
-Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-Crop = Literal["detect", "whole"]
-
-_BATCH = 64
-
-
-class Subject(Protocol):
-    """A classifier of any kind: a model file, or a Keras network."""
-
-    contract: InputContract
-    attributes: tuple[str, ...]
-    thresholds: tuple[float, ...]
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Name, variant and sha256 of the file."""
-
-    def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Judge crops: uint8 (n, height, width, 3) to float32 (n, attributes)."""
+from edge.runtime.identity import identity_scores
+from edge.runtime.judge import Classify, Crop, Judgement, Subject, judge
 
 
 def evaluate_subject(
@@ -47,24 +28,26 @@ def evaluate_subject(
     runtime: str,
     threads: int,
     warn: Callable[[str], None],
+    keep: Callable[[Judgement], None] | None = None,
 ) -> dict[str, Any]:
     """Measure a classifier on a folder of labelled pictures: what `edge evaluate` prints.
 
     Args:
         subject: What to measure.
         data: The folder.
-        kind: As `edge.datasets.load`.
+        kind: As `edge.datasets.load`, or of people as `edge.identities.load_identities`.
         split: "train", "val", "test" or "all".
         crop: As `evaluate`.
         detector: Name of a detector; None takes the one the classifier was trained with.
         runtime: Of the detector.
         threads: Of the detector.
         warn: Called with one sentence on whatever did not fit.
+        keep: Called with what was said of each picture, to be looked at.
 
     Raises:
         EdgeError: The data cannot be used.
     """
-    pictures = load(data, kind, wanted=subject.attributes).only(split)
+    pictures = _load(subject, data, kind).only(split)
     for finding, number in pictures.findings.items():
         warn(f"{pictures.name}: {number:,} {finding}")
     name = detector or subject.contract.detector
@@ -72,20 +55,21 @@ def evaluate_subject(
     for sentence in other_than_trained(name, subject.contract):
         warn(sentence)
     with progress_of("evaluating", len(pictures.samples), "pictures") as advance:
-        scores = evaluate(
-            pictures,
-            finder,
-            subject.contract,
-            subject.classify,
-            subject.thresholds,
-            attributes=subject.attributes,
-            crop=crop,
-            progress=advance,
-        )
+        judgement = judge(pictures, finder, subject.contract, subject.classify,
+                          attributes=subject.attributes, crop=crop, progress=advance)  # fmt: skip
+    scores = scores_of(judgement, subject.thresholds)
+    if keep is not None:
+        keep(judgement)
     if scores["unreadable"]:
         warn(f"{scores['unreadable']:,} pictures cannot be read and are left out")
     about = {"model": subject.identity, "dataset": pictures.name, "split": split}
     return about | {"crop": crop, "detector": name} | scores
+
+
+def _load(subject: Subject, data: Path, kind: str) -> Dataset:
+    if subject.task == "identity":
+        return identities_of(data, kind, subject.attributes)
+    return load(data, kind, wanted=subject.attributes)
 
 
 def evaluate(
@@ -101,81 +85,61 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a classifier on the labelled pictures of a data set.
 
-    The face is the one that the detector is surest of. Where it finds none, every attribute of
-    the picture counts as wrong, unless the whole picture is the crop. Pictures that cannot be
-    read are counted apart, and attributes that a picture has no label for are left out.
+    Args:
+        dataset: As `judge`.
+        detector: As `judge`.
+        contract: As `judge`.
+        classify: As `judge`.
+        thresholds: As `scores_of`.
+        attributes: As `judge`.
+        crop: As `judge`.
+        progress: As `judge`.
+
+    Returns:
+        As `scores_of`.
+
+    Raises:
+        EdgeError: As `judge`.
+    """
+    judgement = judge(
+        dataset, detector, contract, classify, attributes=attributes, crop=crop, progress=progress
+    )
+    return scores_of(judgement, thresholds)
+
+
+def scores_of(judgement: Judgement, thresholds: Sequence[float]) -> dict[str, Any]:
+    """Score what was said of the pictures.
+
+    Where no face was found, every attribute of the picture, or who it is, counts as wrong, unless
+    the whole picture was the crop. Pictures that could not be read are counted apart, and
+    attributes that a picture has no label for are left out.
 
     Args:
-        dataset: The pictures; attributes of other names than the classifier's are ignored.
-        detector: Finds the faces.
-        contract: How the classifier's faces are cut.
-        classify: Judges a batch of crops.
+        judgement: What was said.
         thresholds: Probability at and above which an attribute is a label, one an attribute.
-        attributes: The classifier's outputs, in order.
-        crop: "detect" cuts the face; "whole" takes the picture as it is.
-        progress: Called with the number of pictures just done.
 
     Returns:
         samples (pictures that could be read), detected (those with a face), unreadable, and
-        attributes: name to accuracy, ci95, f1, roc_auc, threshold and positives.
-
-    Raises:
-        EdgeError: No picture can be read, or none has a label for any attribute.
+        attributes: name to accuracy, ci95, f1, roc_auc, threshold and positives; of people
+        "identity" alone, as `identity_scores`.
     """
-    dataset = dataset.with_attributes(attributes, allow_missing=True)
-    labels = dataset.labels_array()
-    if np.isnan(labels).all():
-        raise EdgeError(
-            f"{dataset.name} has no labels for {', '.join(attributes)}",
-            "evaluate on pictures with labels for one of the model's attributes",
-        )
-    readable, detected, values = _judge(dataset, detector, contract, classify, crop, progress)
-    if not readable.any():
-        raise EdgeError(
-            f"none of the {len(labels)} pictures of {dataset.name} can be read",
-            "check the folder of pictures",
-        )
-    columns = zip(attributes, labels[readable].T, values[readable].T, thresholds, strict=True)
-    return {
-        "samples": int(readable.sum()),
-        "detected": int(detected.sum()),
-        "unreadable": int((~readable).sum()),
-        "attributes": {
+    readable = judgement.readable
+    labels, values = judgement.labels[readable], judgement.values[readable]
+    if judgement.dataset.classes:
+        scores = {IDENTITY: identity_scores(labels[:, 0], values, thresholds)}
+    else:
+        columns = zip(judgement.dataset.attributes, labels.T, values.T, thresholds, strict=True)
+        scores = {
             name: attribute_scores(truth, value, threshold)
             for name, truth, value, threshold in columns
             if not np.isnan(truth).all()
-        },
+        }
+    return {
+        "samples": int(readable.sum()),
+        "detected": int(judgement.detected.sum()),
+        "unreadable": int((~readable).sum()),
+        "attributes": scores,
     }
-
-
-def _judge(
-    dataset: Dataset,
-    detector: Detector,
-    contract: InputContract,
-    classify: Classify,
-    crop: Crop,
-    progress: Callable[[int], None] | None,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
-    """Return what could be read, where a face was found, and the probabilities (nan without)."""
-    count = len(dataset.samples)
-    readable, detected = np.zeros(count, bool), np.zeros(count, bool)
-    values = np.full((count, len(dataset.attributes)), np.nan, np.float32)
-    for start in range(0, count, _BATCH):
-        crops: dict[int, Picture] = {}
-        for index, sample in enumerate(dataset.samples[start : start + _BATCH], start):
-            if (picture := _read(sample)) is not None:
-                readable[index] = True
-                faces = detector.detect(picture)
-                detected[index] = bool(faces)
-                if crop == "whole":
-                    crops[index] = contract.cut_whole(picture)
-                elif faces:
-                    crops[index] = contract.cut(picture, faces[0])
-            if progress is not None:
-                progress(1)
-        if crops:
-            values[list(crops)] = classify(np.stack(list(crops.values())))
-    return readable, detected, values
 
 
 def attribute_scores(
@@ -229,10 +193,3 @@ def roc_auc(truth: NDArray[np.bool_], values: NDArray[np.float32]) -> float | No
     ranks = np.cumsum(counts) - (counts - 1) / 2
     wins = float(ranks[group][truth].sum()) - positives * (positives + 1) / 2
     return wins / (positives * negatives)
-
-
-def _read(sample: Sample) -> Picture | None:
-    try:
-        return sample.read()
-    except EdgeError:
-        return None

@@ -12,7 +12,7 @@ from edge.environment import fingerprint
 from edge.faces import Face
 from edge.measure import Stopwatch, peak_rss_mb, since_process_start_ms, summarise
 from edge.modelfile import read_model, resolve_model
-from edge.runtime.classifier import Classifier, FaceClassifier, labels
+from edge.runtime.classifier import Classifier, FaceClassifier, labels, named
 from edge.runtime.detectors import Detector, create_detector, other_than_trained
 from edge.runtime.sources import Frame, Source, Warn, open_camera, open_source
 
@@ -110,8 +110,8 @@ class Pipeline:
             crop = watch.lap()
             for detection, pixels in zip(detections, crops, strict=True):
                 values = classifier.probabilities(pixels)
-                named = dict(zip(classifier.attributes, values.tolist(), strict=True))
-                faces.append(Face(detection, named, labels(classifier, values)))
+                told = named(classifier, values), labels(classifier, values)
+                faces.append(Face(detection, *told, classifier.task))
             classify = watch.lap()
         stages = (capture, detect, crop, classify, capture + detect + crop + classify)
         latency = dict(zip(STAGES, stages, strict=True))

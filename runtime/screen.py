@@ -82,7 +82,7 @@ class Screen:
 
 
 def faces_table(result: Result) -> Table:
-    """Return the faces of one frame, each with its attributes."""
+    """Return the faces of one frame, each with its attributes, or with who it is."""
     frame, found = result.frame, _faces_found(result)
     title = f"frame {frame.index} of {readable(frame.source)}: {found}"
     table = Table(
@@ -93,12 +93,11 @@ def faces_table(result: Result) -> Table:
     rows, columns = frame.picture.shape[:2]
     for heading in ("face", "box x, y, width, height", "score"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in result.faces[0].attributes if result.faces else ():
+    for name in _headings(result.faces[0]) if result.faces else ():
         table.add_column(Text(name), justify="right", no_wrap=True)
     for number, face in enumerate(result.faces[:_MAX_FACES], 1):
         place = ", ".join(map(str, face.detection.box.in_whole_pixels(columns, rows)))
-        values = [_attribute(face, name) for name in face.attributes]
-        table.add_row(str(number), place, f"{face.detection.score:.2f}", *values)
+        table.add_row(str(number), place, f"{face.detection.score:.2f}", *_values(face))
     return table
 
 
@@ -128,11 +127,18 @@ def evaluation_table(result: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, score in result["attributes"].items():
         low, high = score["ci95"]
-        auc = score["roc_auc"]
         table.add_row(Text(name), f"{score['accuracy']:.4f}", f"{low:.4f}–{high:.4f}",
-                      f"{score['f1']:.4f}", "–" if auc is None else f"{auc:.4f}",
-                      f"{score['threshold']:.2f}", f"{score['positives']:,}")  # fmt: skip
+                      f"{score['f1']:.4f}", _or_dash(score["roc_auc"], ".4f"),
+                      _or_dash(score["threshold"], ".2f"),
+                      _or_dash(score["positives"], ","))  # fmt: skip
+        if "top5" in score:
+            table.caption = f"among the five most probable people: {score['top5']:.4f}"
+            table.caption_justify = "left"
     return table
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def models_table(cards: dict[str, dict[str, Any]]) -> Table:
@@ -177,10 +183,7 @@ def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _line(result: Result) -> str:
-    faces = [
-        ", ".join(f"{name} {value:.2f}" for name, value in face.attributes.items())
-        for face in result.faces[:_MAX_FACES]
-    ]
+    faces = [_in_words(face) for face in result.faces[:_MAX_FACES]]
     found = f"{_faces_found(result)}: {'; '.join(faces)}" if faces else _faces_found(result)
     total = result.latency_ms["total"]
     source = " ".join(readable(result.frame.source).splitlines())
@@ -191,6 +194,29 @@ def _faces_found(result: Result) -> str:
     """Return the number of faces in words."""
     count = len(result.faces)
     return "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
+
+
+def _headings(face: Face) -> tuple[str, ...]:
+    return ("person",) if face.task == "identity" else tuple(face.attributes)
+
+
+def _values(face: Face) -> list[Text]:
+    """Return the cells of a face, one a heading."""
+    if face.task == "identity":
+        return [Text(_person(face), style="bold green" if face.labels else "")]
+    return [_attribute(face, name) for name in face.attributes]
+
+
+def _in_words(face: Face) -> str:
+    if face.task == "identity":
+        return _person(face)
+    return ", ".join(f"{name} {value:.2f}" for name, value in face.attributes.items())
+
+
+def _person(face: Face) -> str:
+    """Return the most probable person with its probability, and whether it is that one."""
+    name, value = next(iter(face.attributes.items()))
+    return f"{name} {value:.2f}" if face.labels else f"nobody known ({name} {value:.2f})"
 
 
 def _attribute(face: Face, name: str) -> Text:

@@ -8,7 +8,8 @@ from edge.errors import EdgeError
 
 # 1: recipe, contract, attributes, thresholds, data, subset, seed, deterministic, policy,
 #    versions, accuracy.
-SCHEMA = 1
+# 2: recipes have phases; task, weights, teacher, test, seconds.
+SCHEMA = 2
 CONFIG = "config.json"
 
 
@@ -33,6 +34,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise EdgeError(
             f"{path} is of schema {schema}, this edge reads up to {SCHEMA}",
             "pip install --upgrade edge-tflite",
+        )
+    if schema < 2:
+        raise EdgeError(
+            f"{path} is of schema {schema}, of an edge that trained in one phase",
+            "train again, or convert with that version",
         )
     return dict(config)
 

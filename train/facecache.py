@@ -2,26 +2,32 @@
 
 A crop is kept with a rim around it, so that training can turn, shift and zoom a face without
 running into an artificial border. The centre of what is kept is the contract's own crop, pixel
-for pixel, so validation and calibration read the same cache.
+for pixel, so validation and calibration read the same cache. Crops are read when they are wanted
+and never mapped: pages of a mapped file count as memory, until it holds the whole data set.
 """
 
 import fcntl
 import json
+import math
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from io import BufferedWriter
 from pathlib import Path
 from threading import local
+from typing import Protocol
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge.assets import home
-from edge.contract import InputContract
+from edge.contract import InputContract, Picture
 from edge.datasets import Dataset, Sample
 from edge.environment import usable_cores
 from edge.errors import EdgeError
@@ -38,6 +44,62 @@ _VERSION = 1
 _FOUND, _NO_FACE, _UNREADABLE = 1, 0, 2
 _FILLING, _LOCK = ".filling-", "lock"
 
+# Pictures that a thread cuts before it reports.
+_AT_ONCE = 64
+
+
+class Rows(Protocol):
+    """Crops by their number: an array, or a file of them."""
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
+        """Return one crop with its rim: uint8 (height + 2 rim, width + 2 rim, 3)."""
+
+
+class CropFile:
+    """Crops in a .npy file, each read when it is asked for, by any thread.
+
+    The file stays open until the object is gone, whatever happens to its name.
+
+    Args:
+        path: A uint8 array with any number of axes; the first counts the crops.
+
+    Raises:
+        EdgeError: The file cannot be read, or is none of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                npy.read_magic(file)
+                self.shape, _, dtype = npy.read_array_header_1_0(file)
+                self._start = file.tell()
+            descriptor = os.open(path, os.O_RDONLY)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+        if dtype != np.uint8:
+            raise _damaged(path, f"holds {dtype}, not uint8")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
+        """Read one crop: uint8, the shape of the file without its first axis; not writable.
+
+        Raises:
+            EdgeError: The file ends before it.
+        """
+        if not 0 <= row < self.shape[0]:
+            raise IndexError(f"row {row} of {self.shape[0]}")
+        shape = self.shape[1:]
+        size = math.prod(shape)
+        data = os.pread(self._descriptor, size, self._start + int(row) * size)
+        if len(data) < size:
+            raise _damaged(self.path, f"ends in row {row} of {self.shape[0]}")
+        return np.frombuffer(data, np.uint8).reshape(shape)
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -46,7 +108,7 @@ class Faces:
     Args:
         contract: How they were cut.
         rim: (vertical, horizontal) rim in pixels around each crop.
-        wide: One uint8 (n, height + 2 rim, width + 2 rim, 3) array a data set, memory-mapped.
+        wide: For each data set its crops with their rims.
         places: (data set, row) of each face.
         labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
         names: Name of each face's picture.
@@ -55,7 +117,7 @@ class Faces:
 
     contract: InputContract
     rim: tuple[int, int]
-    wide: tuple[NDArray[np.uint8], ...]
+    wide: tuple[Rows, ...]
     places: NDArray[np.int64]
     labels: NDArray[np.float32]
     names: tuple[str, ...]
@@ -65,8 +127,12 @@ class Faces:
         return len(self.places)
 
     def with_rim(self, index: int) -> NDArray[np.uint8]:
-        """Return one face with its rim: a view, uint8 (height + 2 rim, width + 2 rim, 3)."""
-        part, row = self.places[index]
+        """Return one face with its rim, to be read only.
+
+        Returns:
+            uint8 (height + 2 rim, width + 2 rim, 3), in the channel order of the contract.
+        """
+        part, row = self.places[index].tolist()
         return self.wide[part][row]
 
     def crops(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -78,6 +144,25 @@ class Faces:
                 down : down + self.contract.height, right : right + self.contract.width
             ]
         return crops
+
+    def batches(self, size: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the contract's own crops of all faces in order, at most `size` at a time.
+
+        Yields:
+            uint8 (n, height, width, 3), in the channel order of the contract.
+        """
+        for start in range(0, len(self), size):
+            yield self.crops(range(start, min(start + size, len(self))))
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Faces":
+        """Return some of the faces, in the order of `indices`; they share the crops."""
+        chosen = np.asarray(indices, np.int64)
+        return replace(
+            self,
+            places=self.places[chosen],
+            labels=self.labels[chosen],
+            names=tuple(self.names[index] for index in chosen.tolist()),
+        )
 
 
 def cut_faces(datasets: Sequence[Dataset], contract: InputContract) -> Faces:
@@ -93,12 +178,14 @@ def cut_faces(datasets: Sequence[Dataset], contract: InputContract) -> Faces:
     rim, wide_contract = _widened(contract)
     parts = [_cached(dataset, wide_contract) for dataset in datasets]
     places = [np.argwhere(state == _FOUND)[:, 0] for _, state in parts]
-    names = [
-        sample.name
+    found = [
+        dataset.samples[row]
         for dataset, rows in zip(datasets, places, strict=True)
-        for sample in (dataset.samples[row] for row in rows)
+        for row in rows.tolist()
     ]
-    labels = [dataset.labels_array()[rows] for dataset, rows in zip(datasets, places, strict=True)]
+    # Straight into one array: for many pictures each copy in between is the peak of memory.
+    row = np.dtype((np.float32, (len(datasets[0].attributes),)))
+    labels = np.fromiter((sample.labels for sample in found), row, len(found))
     states = np.concatenate([state for _, state in parts])
     faces = Faces(
         contract=contract,
@@ -107,8 +194,8 @@ def cut_faces(datasets: Sequence[Dataset], contract: InputContract) -> Faces:
         places=np.concatenate(
             [np.column_stack([np.full(len(rows), part), rows]) for part, rows in enumerate(places)]
         ),
-        labels=np.concatenate(labels),
-        names=tuple(names),
+        labels=np.asarray(labels, np.float32),
+        names=tuple(sample.name for sample in found),
         missing={
             "no face found": int((states == _NO_FACE).sum()),
             "unreadable": int((states == _UNREADABLE).sum()),
@@ -134,12 +221,23 @@ def _widened(contract: InputContract) -> tuple[tuple[int, int], InputContract]:
     )
 
 
-def _cached(dataset: Dataset, contract: InputContract) -> tuple[NDArray[np.uint8], np.ndarray]:
-    """Return the crops (memory-mapped) and the state of each picture of a data set."""
+def _cached(dataset: Dataset, contract: InputContract) -> tuple[CropFile, NDArray[np.uint8]]:
+    """Return the crops and the state of each picture of a data set."""
     folder = home() / "faces" / _key(dataset, contract)
     if not folder.is_dir():
         _fill(folder, dataset, contract)
-    return np.load(folder / "crops.npy", mmap_mode="r"), np.load(folder / "state.npy")
+    crops = CropFile(folder / "crops.npy")
+    try:
+        return crops, np.load(folder / "state.npy")
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(folder / "state.npy", str(error)) from error
+
+
+def _damaged(path: Path, what: str) -> EdgeError:
+    return EdgeError(
+        f"the cut faces in {path} cannot be read: {what}",
+        f"remove {path.parent}; the faces are cut again",
+    )
 
 
 def _key(dataset: Dataset, contract: InputContract) -> str:
@@ -162,47 +260,82 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
 
 
 def _fill(folder: Path, dataset: Dataset, contract: InputContract) -> None:
+    """Cut the faces of a data set into a folder that is whole or absent."""
     shape = (len(dataset.samples), contract.height, contract.width, 3)
-    needed = int(np.prod(shape))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder.parent).free
-    if needed > free:
-        raise EdgeError(
-            f"cut faces need {needed / 1e9:.1f} GB, {folder.parent} has {free / 1e9:.1f} GB free",
-            "free some space, or set EDGE_HOME elsewhere",
-        )
-    _sweep(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=_FILLING, dir=folder.parent))
-    lock = (temporary / _LOCK).open("w")
+    caches = folder.parent
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        crops = open_memmap(temporary / "crops.npy", mode="w+", dtype=np.uint8, shape=shape)
-        state = np.zeros(len(dataset.samples), np.uint8)
-        cut = _cutter(contract)
-
-        def work(row: int) -> None:
-            state[row] = cut(dataset.samples[row], crops[row])
-
-        with (
-            progress(f"cutting faces of {dataset.name}", len(state), "pictures") as advance,
-            ThreadPoolExecutor(usable_cores()) as pool,
-        ):
-            for _ in pool.map(work, range(len(state)), chunksize=64):
-                advance(1)
-        crops.flush()
-        np.save(temporary / "state.npy", state)
-        (temporary / _LOCK).unlink()
-        temporary.rename(folder)
+        caches.mkdir(parents=True, exist_ok=True)
+        _require_room(caches, math.prod(shape))
+        _sweep(caches)
+        temporary = Path(tempfile.mkdtemp(prefix=_FILLING, dir=caches))
+        try:
+            with (temporary / _LOCK).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                with (temporary / "crops.npy").open("wb") as file:
+                    state = _cut_into(file, shape, dataset, contract)
+                np.save(temporary / "state.npy", state)
+                (temporary / _LOCK).unlink()
+                temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         if folder.is_dir():  # another process has cut the same faces in the meantime
             return
         raise EdgeError(
-            f"cannot keep cut faces in {folder.parent}: {error.strerror}",
+            f"cannot keep cut faces in {caches}: {error.strerror or error}",
             "free some space, or set EDGE_HOME elsewhere",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        lock.close()
+
+
+def _require_room(caches: Path, needed: int) -> None:
+    free = shutil.disk_usage(caches).free
+    if needed > free:
+        raise EdgeError(
+            f"cut faces need {needed / 1e6:,.0f} MB, {caches} has {free / 1e6:,.0f} MB free",
+            "free some space, or set EDGE_HOME elsewhere",
+        )
+
+
+def _cut_into(
+    file: BufferedWriter, shape: tuple[int, ...], dataset: Dataset, contract: InputContract
+) -> NDArray[np.uint8]:
+    """Write the crops of a data set as a .npy file, in whatever order they come.
+
+    Returns:
+        uint8 (samples,), what became of each picture.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
+    file.flush()
+    start, size = file.tell(), math.prod(shape[1:])
+    file.truncate(start + math.prod(shape))
+    state = np.zeros(shape[0], np.uint8)
+    cut = _cutter(contract)
+
+    def work(first: int) -> int:
+        rows = range(first, min(first + _AT_ONCE, shape[0]))
+        for row in rows:
+            state[row], crop = cut(dataset.samples[row])
+            if crop is not None:
+                _write(file.fileno(), crop.tobytes(), start + row * size)
+        return len(rows)
+
+    with (
+        progress(f"cutting faces of {dataset.name}", shape[0], "pictures") as advance,
+        ThreadPoolExecutor(usable_cores()) as pool,
+    ):
+        for done in pool.map(work, range(0, shape[0], _AT_ONCE)):
+            advance(done)
+    os.fsync(file.fileno())
+    return state
+
+
+def _write(descriptor: int, data: bytes, place: int) -> None:
+    """Write all of some bytes at a place; a disk that is nearly full takes a part at first."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, place)
+        rest, place = rest[written:], place + written
 
 
 def _sweep(caches: Path) -> None:
@@ -216,21 +349,20 @@ def _sweep(caches: Path) -> None:
             continue
 
 
-def _cutter(contract: InputContract) -> Callable[[Sample, NDArray[np.uint8]], int]:
-    """Return a function that cuts a sample's best face into a row and says how that went."""
+def _cutter(contract: InputContract) -> Callable[[Sample], tuple[int, Picture | None]]:
+    """Return a function that says how a sample went and gives the crop of its best face."""
     own = local()
 
-    def cut(sample: Sample, row: NDArray[np.uint8]) -> int:
+    def cut(sample: Sample) -> tuple[int, Picture | None]:
         if not hasattr(own, "detector"):
             own.detector = create_detector(contract.detector, runtime="auto", threads=1)
         try:
             picture = sample.read()
         except EdgeError:
-            return _UNREADABLE
+            return _UNREADABLE, None
         detections = own.detector.detect(picture)
         if not detections:
-            return _NO_FACE
-        row[:] = contract.cut(picture, detections[0])
-        return _FOUND
+            return _NO_FACE, None
+        return _FOUND, contract.cut(picture, detections[0])
 
     return cut

@@ -6,7 +6,8 @@ from keras import layers
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
-from edge.train.networks import build, finish
+from edge.train.folding import finish
+from edge.train.networks import build
 
 _BATCH = 16
 

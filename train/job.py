@@ -12,12 +12,13 @@ import numpy as np
 
 from edge import __version__
 from edge.contract import InputContract
-from edge.datasets import SPLITS, Dataset, balanced_subset, load
+from edge.datasets import SPLITS, Dataset, balanced_subset, load, spellings
 from edge.errors import EdgeError
-from edge.train.augment import Augmentation
+from edge.identities import load_identities
 from edge.train.config import CONFIG, SCHEMA, fastest_policy, read_config
-from edge.train.networks import NETWORKS
-from edge.train.recipes import RECIPES, Recipe, recipe_named
+from edge.train.networks import network_named
+from edge.train.recipe import Recipe
+from edge.train.recipes import RECIPES, recipe_named
 
 _THRESHOLD = 0.5
 
@@ -35,6 +36,10 @@ class Job:
         deterministic: Slower kernels that give the same bits each time.
         policy: Keras dtype policy to train in; kept, so that a run that goes on elsewhere goes
             on in the same precision.
+        weights: What the body starts from: "imagenet", "none", or a file or run; see
+            `edge.train.weights`.
+        teacher: A run that teaches, or where the weights of the recipe's teacher come from;
+            empty for none.
     """
 
     recipe: Recipe
@@ -44,6 +49,8 @@ class Job:
     seed: int = 0
     deterministic: bool = False
     policy: str = field(default_factory=fastest_policy)
+    weights: str = "none"
+    teacher: str = ""
 
 
 def make_job(
@@ -52,9 +59,12 @@ def make_job(
     *,
     data: Sequence[Path],
     kinds: Sequence[str],
-    attributes: str,
+    attributes: str | None,
     subset: str | None,
     epochs: int | None,
+    batch: int | None,
+    weights: str | None,
+    teacher: str | None,
     seed: int,
     deterministic: bool,
 ) -> Job:
@@ -62,12 +72,16 @@ def make_job(
 
     Args:
         network: Name of a network; None takes the recipe's.
-        recipe: Name of a recipe; None takes the one named like the network, else "default".
+        recipe: Name of a recipe; None takes the one named like the network, else that of a
+            transferred network where it has published weights, else "default".
         data: Folder of each data set.
         kinds: Kind of each data set, in the same order; those left out are recognised.
-        attributes: Names, separated by commas.
-        subset: "TRAIN,VAL,TEST", or None.
-        epochs: In place of the recipe's.
+        attributes: Names, separated by commas, or "all"; None takes the recipe's.
+        subset: "TRAIN,VAL,TEST" or "all"; None takes the recipe's.
+        epochs: In place of the recipe's, of each phase.
+        batch: In place of the recipe's.
+        weights: In place of the recipe's.
+        teacher: As `Job`; None takes the published weights of the recipe's teacher.
         seed: As `Job`.
         deterministic: As `Job`.
 
@@ -80,38 +94,64 @@ def make_job(
         raise EdgeError(
             f"{len(kinds)} --dataset for {len(data)} --data", "give each --data one --dataset"
         )
-    if recipe is None:
-        recipe = network if network in RECIPES else "default"
-    chosen = recipe_named(recipe)
-    if network is not None:
-        if network not in NETWORKS and network not in RECIPES:
-            raise EdgeError(f"unknown network {network}", f"choose one of {', '.join(NETWORKS)}")
-        chosen = replace(chosen, network=network if network in NETWORKS else chosen.network)
+    chosen = _chosen(network, recipe)
     if epochs is not None:
-        chosen = replace(chosen, epochs=epochs)
-    names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+        phases = tuple(replace(phase, epochs=epochs) for phase in chosen.phases)
+        chosen = replace(chosen, phases=phases)
+    if batch is not None:
+        chosen = replace(chosen, batch=batch)
+    names = chosen.attributes
+    if attributes is not None:
+        names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    if chosen.task == "identity":
+        names = chosen.attributes
     if not names:
         raise EdgeError("no attributes to learn", "name some, such as --attributes Smiling,Male")
     return Job(
         recipe=chosen,
         data=tuple(zip(data, [*kinds, *["auto"] * len(data)], strict=False)),
         attributes=names,
-        subset=_counts(subset),
+        subset=chosen.subset if subset is None else _counts(subset),
         seed=seed,
         deterministic=deterministic,
+        weights=weights or chosen.weights,
+        teacher=teacher or ("imagenet" if chosen.teacher else ""),
     )
 
 
-def _counts(subset: str | None) -> tuple[int, int, int] | None:
-    if subset is None:
+def _chosen(network: str | None, recipe: str | None) -> Recipe:
+    """Return the recipe that a network and a recipe name together."""
+    if network is not None and network not in RECIPES:
+        network_named(network)
+    if recipe is None:
+        transferred = (
+            network is not None and network not in RECIPES and bool(network_named(network).weights)
+        )
+        recipe = network if network in RECIPES else "mobilenet" if transferred else "default"
+    chosen = recipe_named(recipe or "default")
+    if network is None or network in (chosen.network, chosen.name):
+        return chosen
+    colour = network_named(network).contract.colour
+    return replace(chosen, network=network, contract=replace(chosen.contract, colour=colour))
+
+
+def _counts(subset: str) -> tuple[int, int, int] | None:
+    if subset == "all":
         return None
     try:
         train_count, val_count, test_count = (int(part) for part in subset.split(","))
     except ValueError as error:
         raise EdgeError(
-            f"subset is {subset}, expected three counts", "write --subset 10000,2500,2500"
+            f"subset is {subset}, expected three counts", "write --subset 10000,2500,2500, or all"
         ) from error
     return train_count, val_count, test_count
+
+
+def with_all_attributes(job: Job) -> Job:
+    """Return the job with "all" replaced by every attribute of its first data set."""
+    if job.attributes != ("all",):
+        return job
+    return replace(job, attributes=load(*job.data[0]).attributes)
 
 
 def load_data(job: Job) -> list[Dataset]:
@@ -120,10 +160,17 @@ def load_data(job: Job) -> list[Dataset]:
     Raises:
         EdgeError: The data does not fit the job.
     """
+    if job.recipe.task == "identity":
+        if len(job.data) > 1:
+            raise EdgeError(
+                f"{len(job.data)} data sets of people, expected one", "give one --data DIR"
+            )
+        ((root, kind),) = job.data
+        return [load_identities(root, kind, job.recipe.people, job.seed)]
     datasets = [load(root, kind, wanted=job.attributes) for root, kind in job.data]
     names = list(job.attributes)
     if job.recipe.auxiliary:
-        names += [name for one in datasets for name in one.attributes if name not in names]
+        names = _with_auxiliary(names, datasets)
     first = datasets[0].with_attributes(job.attributes)  # must have every asked-for attribute
     names = list(dict.fromkeys(names))
     datasets = [one.with_attributes(names, allow_missing=True) for one in datasets]
@@ -133,6 +180,16 @@ def load_data(job: Job) -> list[Dataset]:
     return datasets
 
 
+def _with_auxiliary(names: Sequence[str], datasets: Sequence[Dataset]) -> list[str]:
+    """Return the names, and those of the data sets that mean something else."""
+    named, meanings = list(names), {spellings(name) for name in names}
+    for name in (name for dataset in datasets for name in dataset.attributes):
+        if spellings(name) not in meanings:
+            meanings.add(spellings(name))
+            named.append(name)
+    return named
+
+
 def _require_pictures(datasets: Sequence[Dataset]) -> None:
     """Refuse data sets that hold nothing to train on, or nothing to validate with."""
     if not any(one.count("train") for one in datasets):
@@ -140,11 +197,19 @@ def _require_pictures(datasets: Sequence[Dataset]) -> None:
             f"no training pictures in {' and '.join(one.name for one in datasets)}",
             "add --data with a data set that has some",
         )
-    if not datasets[0].count("val"):
+    if not datasets[0].count(validation_split(datasets[0])):
         raise EdgeError(
             f"no validation pictures in {datasets[0].name} at {datasets[0].root}",
             "give a data set that has some as the first --data",
         )
+
+
+def validation_split(dataset: Dataset) -> str:
+    """Return the split that a training is watched on.
+
+    People have few pictures: those that test are watched, and nothing is chosen by them.
+    """
+    return "test" if dataset.classes else "val"
 
 
 def config_of(job: Job, name: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
@@ -153,13 +218,15 @@ def config_of(job: Job, name: str, datasets: Sequence[Dataset]) -> dict[str, Any
     The digest of a data set is over the attributes that the model tells, so that whoever has the
     finished model can check it.
     """
+    names = list(datasets[0].classes or job.attributes)
     return {
         "schema": SCHEMA,
         "name": name,
         "recipe": job.recipe.to_json(),
         "contract": job.recipe.contract.to_json(),
-        "attributes": list(job.attributes),
-        "thresholds": [_THRESHOLD] * len(job.attributes),
+        "task": job.recipe.task,
+        "attributes": names,
+        "thresholds": [_THRESHOLD if job.recipe.task == "attributes" else 0.0] * len(names),
         "data": [
             {
                 "dataset": one.name,
@@ -175,6 +242,8 @@ def config_of(job: Job, name: str, datasets: Sequence[Dataset]) -> dict[str, Any
         "seed": job.seed,
         "deterministic": job.deterministic,
         "policy": job.policy,
+        "weights": job.weights,
+        "teacher": job.teacher,
         "versions": {
             "edge": __version__,
             "keras": keras.__version__,
@@ -204,19 +273,20 @@ def job_of(folder: Path, moved: Sequence[Path] = ()) -> Job:
                 "give them in the order of the run: "
                 + ", ".join(entry["dataset"] for entry in entries),
             )
-        recipe = dict(config["recipe"])
-        recipe["augmentation"] = Augmentation(**recipe["augmentation"])
+        recipe = Recipe.from_json(config["recipe"], InputContract.from_json(config["contract"]))
         return Job(
-            recipe=Recipe(contract=InputContract.from_json(config["contract"]), **recipe),
+            recipe=recipe,
             data=tuple(
                 (root or Path(entry["root"]), entry["dataset"])
                 for entry, root in itertools.zip_longest(entries, moved)
             ),
-            attributes=tuple(config["attributes"]),
+            attributes=("identity",) if recipe.task == "identity" else tuple(config["attributes"]),
             subset=tuple(config["subset"]) if config["subset"] else None,
             seed=config["seed"],
             deterministic=config["deterministic"],
             policy=config["policy"],
+            weights=config["weights"],
+            teacher=config["teacher"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EdgeError(

@@ -5,130 +5,210 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers
 from numpy.typing import NDArray
 
 from edge.errors import EdgeError
 from edge.progress import progress
 from edge.train import checkpoint, networks
 from edge.train.augment import augmented
-from edge.train.facecache import Faces
-from edge.train.recipes import Recipe
+from edge.train.features import features_of
+from edge.train.folding import finish, fold
+from edge.train.heads import LOGITS, POOLED, PROBABILITIES, bottleneck
+from edge.train.losses import (
+    attribute_weights,
+    blended,
+    objective,
+    validation_accuracy,
+    validation_loss,
+)
+from edge.train.predict import as_input
+from edge.train.pupils import Pupils
+from edge.train.recipe import Phase, Recipe
+from edge.train.schedule import State, follow, optimizer_of, rate_of
+from edge.train.variables import assign, shapes_of, value, values
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
+Batch = tuple[NDArray[np.generic], NDArray[np.float32]]
 
 _AHEAD = 3
-_WARM_UP_STEPS = 300
 _CHECKPOINT_EVERY_S = 60.0
 _VALIDATION_BATCH = 128
 
 
-@dataclass
-class State:
-    """Where a training stands; saved with every checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    rate: float = 0.0
-    best_loss: float = math.inf
-    best_epoch: int = -1
-    waited: int = 0
-    stopped: bool = False
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-
 class Trainer:
-    """Trains one network on faces that are already cut.
+    """Trains one network on faces that are already cut, phase by phase.
 
     Args:
         recipe: How.
-        attributes: Names of the columns of the labels; the first `own` are kept at the end.
-        own: How many attributes the finished model has.
-        faces: To train on.
-        validation: To choose the best epoch by, never augmented.
+        pupils: The faces, what is to be said of them, and what a teacher says.
         seed: Decides weights, order and augmentation.
         policy: Keras dtype policy to train in.
+        prepare: Called with the fresh network, to load weights into it.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        attributes: tuple[str, ...],
-        own: int,
-        faces: Faces,
-        validation: Faces,
+        pupils: Pupils,
         *,
         seed: int,
         policy: str,
+        prepare: Callable[[keras.Model], None] = lambda network: None,
     ) -> None:
-        self.recipe, self.attributes, self.own = recipe, attributes, own
-        self.faces, self.seed = faces, seed
-        self.batch = min(recipe.batch, len(faces))
-        self.steps = len(faces) // self.batch
-        self.state = State(rate=recipe.learning_rate)
-        self._validation = (validation.crops(range(len(validation))), validation.labels[:, :own])
+        self.recipe, self.pupils, self.seed = recipe, pupils, seed
+        self.state = State()
         keras.utils.set_random_seed(seed)
-        self._trained = networks.build(
+        self.trained = self._build(pupils.answers, policy, prepare=prepare)
+        self.finished = self._build(pupils.own, "float32", finished=True)
+        self._best = values(self.trained.weights)
+        self._enter(0)
+
+    def _build(
+        self,
+        answers: int,
+        policy: str,
+        *,
+        finished: bool = False,
+        prepare: Callable[[keras.Model], None] = lambda network: None,
+    ) -> keras.Model:
+        recipe = self.recipe
+        network = networks.build(
             recipe.network,
             recipe.contract,
-            len(attributes),
+            answers,
+            head=recipe.head,
+            cut=recipe.cut,
+            task=recipe.task,
             dropout=recipe.dropout,
-            normalised=recipe.normalised,
+            normalised=recipe.normalised and not finished,
             policy=policy,
         )
-        self.network = keras.Model(
-            self._trained.inputs, self._trained.get_layer(networks.LOGITS).output
+        prepare(network)
+        return fold(network) if recipe.folded else network
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the training is in."""
+        return self.recipe.phases[self.state.phase]
+
+    def _enter(self, at: int) -> None:
+        """Begin a phase from the best weights of the one before."""
+        history = self.state.history
+        self.state = State(phase=at, history=history)
+        phase = self.phase
+        self.state.rate = phase.learning_rate
+        assign(self.trained.weights, self._best)
+        self._unfreeze(phase)
+        self._inputs = self._stored(phase)
+        self.rows = self.pupils.rows(first_only=phase.first_only)
+        self.batch = self.recipe.batch
+        self.steps = len(self.rows) // self.batch
+        if not self.steps:
+            raise EdgeError(
+                f"a batch of {self.batch} is larger than the {len(self.rows)} training faces",
+                f"give more pictures, or --batch {max(len(self.rows) // 2, 1)}",
+            )
+        self.network = self._learner(phase)
+        self._judging = keras.Model(
+            self.finished.get_layer(POOLED).output if phase.stored else self.finished.input,
+            [self.finished.get_layer(PROBABILITIES).output, bottleneck(self.finished)],
         )
-        self.finished = networks.build(recipe.network, recipe.contract, own)
-        self.optimizer = keras.optimizers.AdamW(
-            recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        self.optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        self.optimizer = optimizer_of(phase, self.recipe.weight_decay)
         self.optimizer.build(self.network.trainable_variables)
-        weights = attribute_weights(len(attributes), own, recipe.auxiliary)
-        self.network.compile(self.optimizer, masked_cross_entropy(weights))
+        weights = attribute_weights(
+            self.pupils.answers, min(self.pupils.own, self.pupils.answers), self.recipe.auxiliary
+        )
+        self.network.compile(
+            self.optimizer,
+            objective(
+                phase, self.recipe.task, self.pupils.answers, weights, self.pupils.class_weights
+            ),
+        )
         # Copies: the arrays that NumPy is shown may be the variables' own memory.
-        self._average = [variable.numpy().copy() for variable in self.network.weights]
-        self._best = self._finished_weights()
+        self._average = values(self.network.weights) if self.recipe.average else []
+
+    def _unfreeze(self, phase: Phase) -> None:
+        last_block = networks.network_named(self.recipe.network).last_block
+        learns = set(map(id, networks.layers_from(self.trained, phase.trains, last_block)))
+        for layer in self.trained.layers:
+            norm = isinstance(layer, layers.BatchNormalization)
+            layer.trainable = id(layer) in learns and (phase.statistics or not norm)
+
+    def _learner(self, phase: Phase) -> keras.Model:
+        """Return what learns in a phase: from crops or stored features to what its loss wants."""
+        outputs = self.trained.get_layer(LOGITS).output
+        if phase.goal in ("bottleneck", "cosine"):
+            features = bottleneck(self.trained)
+            self._require_width(int(features.shape[-1]))
+            outputs = layers.Concatenate(dtype="float32")([outputs, features])
+        inputs = self.trained.get_layer(POOLED).output if phase.stored else self.trained.input
+        return keras.Model(inputs, outputs)
+
+    def _require_width(self, width: int) -> None:
+        taught = self.pupils.teacher_features
+        if taught is None:
+            raise EdgeError(
+                f"recipe {self.recipe.name} learns from a teacher's features, but has no teacher",
+                "name a network as the recipe's teacher",
+            )
+        if taught.shape[1] != width:
+            raise EdgeError(
+                f"the teacher has {taught.shape[1]:,} features, the bottleneck {width:,}",
+                f"give the recipe's head a last width of {taught.shape[1]}",
+            )
+
+    def _stored(self, phase: Phase) -> tuple[NDArray[np.float16], NDArray[np.float16]] | None:
+        """Return what the frozen body makes of training and validation faces, if that is kept."""
+        if not phase.stored:
+            return None
+        finish(self.trained, self.finished)
+        body = keras.Model(self.finished.input, self.finished.get_layer(POOLED).output)
+        return (
+            features_of(body, self.pupils.faces, "storing features"),
+            features_of(body, self.pupils.validation, "storing features to validate on"),
+        )
 
     def fit(self, path: Path, report: Callable[[str], None]) -> None:
-        """Train until the epochs are over or nothing improves, with a checkpoint at `path`.
+        """Train until every phase is over, with a checkpoint at `path`.
 
         Raises:
             EdgeError: The loss is no longer a number, or the checkpoint cannot be written.
         """
-        while self.state.epoch < self.recipe.epochs and not self.state.stopped:
-            start, already = time.monotonic(), self.state.step
-            loss = self._epoch(path)
-            seconds = time.monotonic() - start
-            trained = (self.steps - already) * self.batch
-            self._close_epoch(loss, trained / seconds)
-            self.save(path)
-            report(describe(self.state.history[-1], self.recipe.epochs))
+        while True:
+            while self.state.epoch < self.phase.epochs and not self.state.stopped:
+                start, already = time.monotonic(), self.state.step
+                loss = self._epoch(path)
+                seconds = time.monotonic() - start
+                trained = (self.steps - already) * self.batch
+                self._close_epoch(loss, trained / seconds, seconds)
+                self.save(path)
+                report(describe(self.state.history[-1], self.phase.epochs))
+            if self.state.phase + 1 == len(self.recipe.phases):
+                return
+            self._enter(self.state.phase + 1)
 
     def _epoch(self, path: Path) -> float:
         """Train for what is left of an epoch; return its mean loss."""
         state, saved = self.state, time.monotonic()
-        label = f"epoch {state.epoch + 1} of {self.recipe.epochs}"
+        label = f"{self.phase.name}, epoch {state.epoch + 1} of {self.phase.epochs}"
         with progress(
             label, self.steps * self.batch, "images", done=state.step * self.batch
         ) as advance:
-            for crops, labels in self.batches():
-                self.step(crops, labels)
+            for inputs, targets in self.batches():
+                self.step(inputs, targets)
                 advance(self.batch)
                 if time.monotonic() - saved > _CHECKPOINT_EVERY_S:
                     self.save(path)
                     saved = time.monotonic()
         return state.loss_sum / max(state.step, 1)
 
-    def step(self, crops: NDArray[np.uint8], labels: NDArray[np.float32]) -> None:
+    def step(self, inputs: NDArray[np.generic], targets: NDArray[np.float32]) -> None:
         """Train on one batch.
 
         Raises:
@@ -136,7 +216,7 @@ class Trainer:
         """
         state = self.state
         self.optimizer.learning_rate = self._rate()
-        loss = float(self.network.train_on_batch(crops, labels))
+        loss = float(self.network.train_on_batch(inputs, targets))
         if not math.isfinite(loss):
             raise EdgeError(
                 f"the loss is {loss} at epoch {state.epoch + 1}, step {state.step + 1}",
@@ -149,16 +229,22 @@ class Trainer:
     def batches(self) -> Iterator[Batch]:
         """Yield the batches left in this epoch, made by threads ahead of their use.
 
-        What a batch holds depends on the seed, the epoch and the step alone.
+        What a batch holds depends on the seed, the phase, the epoch and the step alone.
         """
-        epoch = self.state.epoch
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
+        phase, place = self.phase, (self.seed, self.state.phase, self.state.epoch)
+        order = self.rows[np.random.default_rng(place).permutation(len(self.rows))]
 
         def make(step: int) -> Batch:
             chosen = order[step * self.batch : (step + 1) * self.batch]
-            random = np.random.default_rng([self.seed, epoch, step])
-            crops = augmented(self.faces, chosen, self.recipe.augmentation, random)
-            return crops, self.faces.labels[chosen]
+            targets = self._targets(chosen)
+            if self._inputs is not None:
+                return self._inputs[0][chosen].astype(np.float32), targets
+            if phase.augmented:
+                random = np.random.default_rng((*place, step))
+                crops = augmented(self.pupils.faces, chosen, self.recipe.augmentation, random)
+            else:
+                crops = self.pupils.faces.crops(chosen)
+            return as_input(crops, self.recipe.contract), targets
 
         with ThreadPoolExecutor(1) as pool:
             waiting: deque[Future[Batch]] = deque()
@@ -169,42 +255,38 @@ class Trainer:
             while waiting:
                 yield waiting.popleft().result()
 
-    def _rate(self) -> float:
-        if self.recipe.schedule == "plateau":
-            return self.state.rate
-        total = self.recipe.epochs * self.steps
-        now = self.state.epoch * self.steps + self.state.step
-        warm = min(1.0, (now + 1) / min(_WARM_UP_STEPS, total / 10 + 1))
-        low, high = self.recipe.lowest_rate, self.recipe.learning_rate
-        return warm * (low + (high - low) * (1 + math.cos(math.pi * now / total)) / 2)
+    def _targets(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return labels and, side by side, what the teacher says, as the phase's loss wants."""
+        labels, pupils = self.pupils.faces.labels[chosen], self.pupils
+        if self.phase.goal == "answers" and pupils.teacher_answers is not None:
+            answers = pupils.teacher_answers[chosen].astype(np.float32)
+            return blended(labels, answers, self.phase.teacher_weight)
+        if self.phase.goal in ("bottleneck", "cosine") and pupils.teacher_features is not None:
+            return np.concatenate([labels, pupils.teacher_features[chosen]], 1, dtype=np.float32)
+        return labels
 
-    def _close_epoch(self, loss: float, images_per_s: float) -> None:
+    def _rate(self) -> float:
+        return rate_of(self.phase, self.state, self.steps)
+
+    def _close_epoch(self, loss: float, images_per_s: float, seconds: float) -> None:
         """Validate, keep the weights if they are the best, and lower the rate on a plateau."""
-        state = self.state
-        weights = self._finished_weights()
+        state, phase = self.state, self.phase
+        weights = self._settled_weights()
         validation = self._validate()
         state.history.append(
             {
-                "epoch": state.epoch + 1,
+                "epoch": len(state.history) + 1,
+                "phase": phase.name,
                 "rate": self._rate(),
                 "loss": loss,
                 **validation,
                 "images_per_s": round(images_per_s, 1),
+                "seconds": round(seconds, 1),
             }
         )
-        if validation["val_loss"] < state.best_loss:
-            state.best_loss, state.best_epoch, state.waited = (
-                validation["val_loss"],
-                state.epoch + 1,
-                0,
-            )
+        if follow(phase, state, validation["val_loss"]) or self.recipe.keep == "last":
+            state.best_epoch = len(state.history)
             self._best = weights
-        else:
-            state.waited += 1
-            if self.recipe.schedule == "plateau":
-                if state.waited % self.recipe.patience == 0:
-                    state.rate = max(state.rate / 10, self.recipe.lowest_rate)
-                state.stopped = state.waited >= 3 * self.recipe.patience
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
 
     def _move_average(self) -> None:
@@ -214,40 +296,67 @@ class Trainer:
         steps = self.state.epoch * self.steps + self.state.step
         share = 1 - min(self.recipe.average, (1 + steps) / (10 + steps))
         for average, variable in zip(self._average, self.network.weights, strict=True):
-            average += share * (variable.numpy() - average)
+            average += share * (value(variable) - average)
 
-    def _finished_weights(self) -> list[NDArray[Any]]:
-        """Bring `finished` up to date and return its weights, averaged if the recipe says so."""
-        live = [variable.numpy() for variable in self.network.weights]
+    def _settled_weights(self) -> list[NDArray[Any]]:
+        """Return the weights as they would be kept, averaged if the recipe says so.
+
+        `finished` has them from then on.
+        """
+        live = values(self.network.weights)
         if self.recipe.average:
-            _assign(self.network.weights, self._average)
-        networks.finish(self._trained, self.finished)
-        _assign(self.network.weights, live)
-        return [variable.numpy() for variable in self.finished.weights]
+            assign(self.network.weights, self._average)
+        finish(self.trained, self.finished)
+        settled = values(self.trained.weights)
+        assign(self.network.weights, live)
+        return settled
 
     def _validate(self) -> dict[str, Any]:
-        """Measure `finished` on the kept attributes, which decide what epoch is the best."""
-        crops, labels = self._validation
-        probabilities = np.clip(predict(self.finished, crops), 1e-7, 1 - 1e-7)
-        known = np.isfinite(labels)
-        target = np.where(known, labels, 0)
-        each = -(target * np.log(probabilities) + (1 - target) * np.log(1 - probabilities))
-        right = (probabilities >= 0.5) == (target >= 0.5)
-        accuracy = (right & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        return {
-            "val_loss": float(each[known].mean()),
-            "val_accuracy": dict(zip(self.attributes, map(float, accuracy), strict=False)),
-        }
+        """Measure `finished` on what it is to say, which decides what epoch is the best."""
+        pupils, phase = self.pupils, self.phase
+        probabilities, features = self.judge()
+        labels = pupils.validation.labels
+        if self.recipe.task == "attributes":
+            labels = labels[:, : pupils.own]
+        validation: dict[str, Any] = {
+            "val_loss": validation_loss(
+                phase, self.recipe.task, probabilities, features, labels,
+                pupils.validation_features,
+            ),
+            "val_accuracy": {},
+        }  # fmt: skip
+        if phase.goal != "bottleneck":
+            validation["val_accuracy"] = validation_accuracy(
+                self.recipe.task, probabilities, labels, pupils.attributes
+            )
+        return validation
+
+    def judge(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run `finished` on the validation faces: probabilities (n, answers), bottleneck."""
+        faces, contract = self.pupils.validation, self.recipe.contract
+        if self._inputs is None:
+            batches = (as_input(crops, contract) for crops in faces.batches(_VALIDATION_BATCH))
+        else:
+            kept = self._inputs[1]
+            starts = range(0, len(kept), _VALIDATION_BATCH)
+            batches = (kept[at : at + _VALIDATION_BATCH].astype(np.float32) for at in starts)
+        parts = [
+            [np.asarray(one) for one in self._judging.predict_on_batch(some)] for some in batches
+        ]
+        probabilities, features = (np.concatenate(side) for side in zip(*parts, strict=True))
+        return probabilities.astype(np.float32), features.astype(np.float32)
 
     def best_model(self) -> keras.Model:
-        """Return the best epoch's network in float32, with the kept attributes only."""
-        _assign(self.finished.weights, self._best)
+        """Return the best epoch's network in float32, with the kept answers only."""
+        assign(self.trained.weights, self._best)
+        finish(self.trained, self.finished)
         return self.finished
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
-        live = [variable.numpy() for variable in self._variables()]
-        checkpoint.save(path, [*live, *self._average], self._best, asdict(self.state))
+        checkpoint.save(
+            path, [*values(self._variables()), *self._average], self._best, asdict(self.state)
+        )
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -255,66 +364,37 @@ class Trainer:
         Raises:
             EdgeError: It is damaged, or belongs to another network.
         """
-        live, best, state = checkpoint.load(path)
-        variables = self._variables()
-        shapes = [tuple(value.shape) for value in (*variables, *self._average)]
-        if shapes != [value.shape for value in live]:
-            raise EdgeError(
-                f"{path} holds the weights of another network",
-                "resume with the recipe and attributes it was started with",
-            )
-        _assign(variables, live[: len(variables)])
-        self._average = live[len(variables) :]
+        live, best, saved = checkpoint.load(path)
+        state = State(**saved)
+        fits = shapes_of(best) == shapes_of(self.trained.weights)
+        if state.phase >= len(self.recipe.phases) or not fits:
+            raise _other_network(path)
+        # Each phase has an optimiser of its own, and may store what the best weights make.
         self._best = best
-        self.state = State(**state)
+        self._enter(state.phase)
+        variables = self._variables()
+        if shapes_of(live) != shapes_of([*variables, *self._average]):
+            raise _other_network(path)
+        assign(variables, live[: len(variables)])
+        self._average = live[len(variables) :]
+        self.state = state
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.network.variables, *self.optimizer.variables]
+        return [*self.trained.variables, *self.optimizer.variables]
 
 
-def attribute_weights(attributes: int, own: int, auxiliary: float) -> NDArray[np.float32]:
-    """Return the weight of each attribute in the loss: float32 (attributes,).
-
-    The kept ones share a weight of 1, the others share `auxiliary`.
-    """
-    weights = np.full(attributes, auxiliary / max(attributes - own, 1), np.float32)
-    weights[:own] = 1 / own
-    return weights
-
-
-def masked_cross_entropy(weights: NDArray[np.float32]) -> Callable[..., Any]:
-    """Return a loss over logits that leaves out unknown labels (nan)."""
-
-    def loss(labels: Any, logits: Any) -> Any:
-        known = ops.equal(labels, labels)
-        target = ops.where(known, labels, 0.0)
-        each = (
-            ops.maximum(logits, 0.0) - logits * target + ops.log1p(ops.exp(-ops.absolute(logits)))
-        )
-        return ops.sum(ops.where(known, each, 0.0) * weights, axis=-1)
-
-    return loss
-
-
-def predict(model: keras.Model, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a model on crops: uint8 (n, height, width, 3) → float32 (n, attributes)."""
-    parts = [
-        np.asarray(model.predict_on_batch(crops[at : at + _VALIDATION_BATCH]))
-        for at in range(0, len(crops), _VALIDATION_BATCH)
-    ]
-    return np.concatenate(parts).astype(np.float32)
+def _other_network(path: Path) -> EdgeError:
+    return EdgeError(
+        f"{path} holds the weights of another network",
+        "resume with the recipe and attributes it was started with",
+    )
 
 
 def describe(epoch: dict[str, Any], epochs: int) -> str:
     """Return one line about a finished epoch."""
     accuracy = ", ".join(f"{name} {value:.4f}" for name, value in epoch["val_accuracy"].items())
     return (
-        f"epoch {epoch['epoch']}/{epochs}: loss {epoch['loss']:.4f}, validation "
-        f"{epoch['val_loss']:.4f} ({accuracy}), rate {epoch['rate']:.1e}, "
+        f"{epoch['phase']}, epoch {epoch['epoch']}: loss {epoch['loss']:.4f}, validation "
+        f"{epoch['val_loss']:.4f} ({accuracy or 'features'}), rate {epoch['rate']:.1e}, "
         f"{epoch['images_per_s']:.0f} images/s"
     )
-
-
-def _assign(variables: list[keras.Variable], values: list[NDArray[Any]]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

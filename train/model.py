@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from edge.contract import InputContract
 from edge.errors import EdgeError, first_line
 from edge.files import sha256_of
+from edge.train import filters
 from edge.train.config import read_config
-from edge.train.loop import predict
+from edge.train.predict import predict
 
 
 def load_keras(path: Path) -> keras.Model:
@@ -24,7 +25,9 @@ def load_keras(path: Path) -> keras.Model:
     if not zipfile.is_zipfile(path):
         raise EdgeError(f"{path} is damaged: not a whole .keras file", "train again, or copy it")
     try:
-        return keras.saving.load_model(path, compile=False)
+        # Only a layer that was imported is found by its name.
+        known = {"PixelFilter": filters.PixelFilter}
+        return keras.saving.load_model(path, compile=False, custom_objects=known)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EdgeError(
             f"cannot load {path}: {first_line(error)}",
@@ -52,6 +55,7 @@ class KerasClassifier:
             self.contract = InputContract.from_json(config["contract"])
             self.attributes: tuple[str, ...] = tuple(config["attributes"])
             self.thresholds: tuple[float, ...] = tuple(config["thresholds"])
+            self.task: str = config["task"]
             name = str(config["name"])
             self.recipe: dict[str, object] = config["recipe"]
         except (KeyError, TypeError) as error:
@@ -69,7 +73,7 @@ class KerasClassifier:
 
     def classify(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify faces: uint8 (n, height, width, 3) to float32 (n, attributes)."""
-        return predict(self.network, crops)
+        return predict(self.network, crops, self.contract)
 
     def _crop_shape(self) -> tuple[int, int]:
         return self.contract.height, self.contract.width

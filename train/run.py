@@ -1,28 +1,32 @@
 """One training, from data folders to a run folder: what `edge train` calls.
 
-A run folder holds config.json (see `edge.train.job`), checkpoint.npz, history.json, model.keras
-and the plots.
+A run folder holds config.json (see `edge.train.job`), checkpoint.npz and what
+`edge.train.finished` makes of it.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.datasets import Dataset
 from edge.errors import EdgeError
-from edge.files import replacing, write_json
-from edge.measure import accuracy
-from edge.train import plots
+from edge.files import write_json
+from edge.train.balance import class_weights, require_both_classes
 from edge.train.config import CONFIG, read_config
-from edge.train.facecache import Faces, cut_faces
-from edge.train.job import Job, config_of, load_data
-from edge.train.loop import Trainer, predict
+from edge.train.facecache import cut_faces
+from edge.train.filters import mean_image, set_mean_image
+from edge.train.finished import finish_run
+from edge.train.job import Job, config_of, load_data, validation_split, with_all_attributes
+from edge.train.loop import Trainer
+from edge.train.pupils import Pupils
+from edge.train.teacher import feature_teacher, teacher_answers, teacher_features
+from edge.train.weights import load_weights
 
-_CHECKPOINT, _MODEL = "checkpoint.npz", "model.keras"
+_CHECKPOINT = "checkpoint.npz"
 
 
 def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -> dict[str, Any]:
@@ -45,33 +49,72 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     if job.deterministic:
         _be_deterministic()
     _require_writable(out)
+    job = with_all_attributes(job)
     datasets = load_data(job)
-    names = datasets[0].attributes
     config = config_of(job, out.resolve().name, datasets)
     _check_unchanged(out, config)
-    faces = cut_faces(
-        [one.only("train") for one in datasets if one.count("train")], job.recipe.contract
-    )
-    validation = cut_faces([datasets[0].only("val")], job.recipe.contract)
+    pupils = _pupils(job, datasets, report)
+
+    def prepare(network: keras.Model) -> None:
+        config["weights"] = load_weights(network, job.recipe.network, job.weights)
+        set_mean_image(network, lambda: mean_image(pupils.faces))
+
+    trainer = Trainer(job.recipe, pupils, seed=job.seed, policy=job.policy, prepare=prepare)
+    write_json(out / CONFIG, config)
+    if resume and (out / _CHECKPOINT).exists():
+        trainer.resume(out / _CHECKPOINT)
+    trainer.fit(out / _CHECKPOINT, report)
+    return finish_run(trainer, config, out, datasets)
+
+
+def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:
+    """Cut the faces, and ask the teacher if there is one."""
+    training = [one.only("train") for one in datasets if one.count("train")]
+    watched = [datasets[0].only(validation_split(datasets[0]))]
+    faces, validation = (cut_faces(some, job.recipe.contract) for some in (training, watched))
     report(
         f"{len(faces):,} faces to train on, {len(validation):,} to validate "
         f"(left out: {faces.missing['no face found']} without a face, "
         f"{faces.missing['unreadable']} unreadable)"
     )
-    write_json(out / CONFIG, config)
-    trainer = Trainer(
-        job.recipe,
-        names,
-        len(job.attributes),
-        faces,
-        validation,
-        seed=job.seed,
-        policy=job.policy,
+    names, own, answers = datasets[0].attributes, len(job.attributes), len(datasets[0].attributes)
+    if job.recipe.task == "identity":
+        own = answers = len(datasets[0].classes)
+        weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
+    else:
+        require_both_classes(faces.labels, names, own)
+        weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
+        if job.recipe.class_weights:
+            weights = class_weights(faces.labels, names, own)
+    told, taught, watched_features = None, None, None
+    goals = {phase.goal for phase in job.recipe.phases}
+    if "answers" in goals:
+        told = teacher_answers(_teacher_run(job), training, faces, names)
+    if goals & {"bottleneck", "cosine"}:
+        network, seen = feature_teacher(job)
+        taught = teacher_features(network, seen, training, faces)
+        watched_features = teacher_features(network, seen, watched, validation)
+    return Pupils(
+        faces=faces,
+        validation=validation,
+        attributes=names,
+        answers=answers,
+        own=own,
+        class_weights=weights,
+        teacher_answers=told,
+        teacher_features=taught,
+        validation_features=watched_features,
     )
-    if resume and (out / _CHECKPOINT).exists():
-        trainer.resume(out / _CHECKPOINT)
-    trainer.fit(out / _CHECKPOINT, report)
-    return _finish(trainer, config, out, validation)
+
+
+def _teacher_run(job: Job) -> Path:
+    if not job.teacher or not Path(job.teacher).exists():
+        raise EdgeError(
+            f"recipe {job.recipe.name} learns from a teacher, and there is "
+            + (f"no run {job.teacher}" if job.teacher else "none"),
+            "name a trained run: --teacher runs/mobilenet",
+        )
+    return Path(job.teacher)
 
 
 def _require_writable(out: Path) -> None:
@@ -103,36 +146,3 @@ def _check_unchanged(out: Path, config: dict[str, Any]) -> None:
                 f"{now['digest'][:12]}…, was {before['digest'][:12]}…",
                 "restore the data, or start again with another --out",
             )
-
-
-def _finish(
-    trainer: Trainer, config: dict[str, Any], out: Path, validation: Faces
-) -> dict[str, Any]:
-    """Save the model, its accuracy and the plots."""
-    model = trainer.best_model()
-    probabilities = predict(model, validation.crops(range(len(validation))))
-    labels = validation.labels[:, : trainer.own]
-    config = config | {
-        "accuracy": accuracy_of(probabilities, labels, config),
-        "best_epoch": trainer.state.best_epoch,
-        "parameters": model.count_params(),
-    }
-    with replacing(out / _MODEL) as temporary:
-        model.save(temporary)
-    write_json(out / "history.json", trainer.state.history)
-    plots.curves(trainer.state.history, out / "curves.png")
-    plots.confusion(probabilities, labels, config["attributes"], out / "confusion.png")
-    plots.roc(probabilities, labels, config["attributes"], out / "roc.png")
-    write_json(out / CONFIG, config)
-    return config
-
-
-def accuracy_of(
-    probabilities: NDArray[np.float32], labels: NDArray[np.float32], config: dict[str, Any]
-) -> dict[str, Any]:
-    """Return accuracy with its Wilson interval for each attribute, unknown labels left out."""
-    decisions = probabilities >= np.array(config["thresholds"], np.float32)
-    return {
-        name: accuracy(decisions[:, column], labels[:, column])
-        for column, name in enumerate(config["attributes"])
-    }

@@ -15,6 +15,7 @@ from edge.train import networks
 from edge.train.facecache import RIM, Faces
 from edge.train.loop import Batch, Trainer
 from edge.train.model import KerasClassifier
+from edge.train.pupils import Pupils
 from edge.train.recipes import recipe_named
 
 
@@ -36,10 +37,11 @@ class SingleCalls:
     def __init__(self, path: Path, *, compiled: bool) -> None:
         if path.suffix == ".tflite":
             card = read_model(path).card
-            network = networks.build(card.recipe["network"], card.contract, len(card.attributes))
+            network = networks.build_again(card.recipe, card.contract, len(card.attributes))
             self.contract, self.attributes, self.thresholds = (
                 card.contract, card.attributes, card.thresholds,
             )  # fmt: skip
+            self.task = card.task
             self.identity = {"name": card.name, "sha256": ""}
             self.size_bytes, self.trained = None, False
         else:
@@ -48,6 +50,7 @@ class SingleCalls:
             self.contract, self.attributes, self.thresholds = (
                 run.contract, run.attributes, run.thresholds,
             )  # fmt: skip
+            self.task = run.task
             self.identity = {name: run.identity[name] for name in ("name", "sha256")}
             file = path / "model.keras" if path.is_dir() else path
             self.size_bytes = file.stat().st_size
@@ -104,7 +107,11 @@ def training_steps(
     places = np.stack([np.zeros(len(crops), np.int64), np.arange(len(crops))], axis=1)
     names = tuple(map(str, range(len(crops))))
     faces = Faces(recipe.contract, (down, right), (wide,), places, labels, names, {})
-    trainer = Trainer(recipe, ("a", "b"), 2, faces, faces, seed=0, policy=policy)
+    even = np.ones(2, np.float32), np.ones(2, np.float32)
+    pupils = Pupils(
+        faces=faces, validation=faces, attributes=("a", "b"), answers=2, own=2, class_weights=even
+    )
+    trainer = Trainer(recipe, pupils, seed=0, policy=policy)
 
     def forever() -> Iterator[Batch]:
         while True:

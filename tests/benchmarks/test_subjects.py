@@ -363,6 +363,19 @@ def test_a_picture_that_cannot_be_read_is_left_out(labelled):
         broken.unlink()
 
 
+def test_of_people_the_accuracy_stays_that_of_the_card(inputs, tmp_path):
+    model = read_model(resolve_model("default"))
+    scores = {"identity": {"accuracy": 0.5, "ci95": [0.3, 0.7], "samples": 20}}
+    card = replace(model.card, task="identity", accuracy={"int8": scores})
+    path = tmp_path / "people.tflite"
+    path.write_bytes(pack(model.graph, card))
+    one = case(name=str(path))
+    subject = open_subject(one, inputs.files(one))
+    assert subject.accuracy is None
+    assert (subject.about["accuracy"], subject.about["accuracy_from"]) == (scores, "card")
+    assert subject.call().shape == (2,)
+
+
 def test_the_frames_show_a_face_each(inputs):
     assert read_picture(fetch("demo")).shape == (512, 512, 3)
     frames = np.load(inputs.files(case("pipeline"))["inputs"])

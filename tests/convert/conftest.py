@@ -11,7 +11,13 @@ from edge.contract import InputContract
 ATTRIBUTES = ("Smiling", "Male")
 
 
-def build(size: int | None = 32, outputs: int = 2, low: float = 0.0, high: float = 255.0) -> Any:
+def build(
+    size: int | None = 32,
+    outputs: int = 2,
+    low: float = 0.0,
+    high: float = 255.0,
+    answer: str = "sigmoid",
+) -> Any:
     """Return a network with batch normalisation whose statistics are not the initial ones."""
     import keras
 
@@ -28,12 +34,24 @@ def build(size: int | None = 32, outputs: int = 2, low: float = 0.0, high: float
             layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(outputs, kernel_initializer=keras.initializers.RandomNormal(stddev=4)),
-            layers.Activation("sigmoid"),
+            layers.Activation(answer),
         ]
     )
     statistics = network.layers[2]
     statistics.moving_mean.assign(np.linspace(-0.1, 0.1, 8))
     statistics.moving_variance.assign(np.linspace(0.05, 0.2, 8))
+    return network
+
+
+def build_people(people: int, crops: NDArray[np.uint8]) -> Any:
+    """Return a network with a softmax that takes the crops for different people."""
+    import keras
+
+    network = build(outputs=people, answer="softmax")
+    dense = network.layers[-2]
+    logits = np.asarray(keras.Model(network.inputs[0], dense.output)(crops.astype(np.float32)))
+    dense.kernel.assign(dense.kernel / logits.std(axis=0) * 2)
+    dense.bias.assign(-logits.mean(axis=0) / logits.std(axis=0) * 2)
     return network
 
 

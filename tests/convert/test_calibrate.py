@@ -16,6 +16,20 @@ def test_a_rare_attribute_is_as_often_present_as_absent() -> None:
     assert np.abs(share - 0.5).max() <= 0.03
 
 
+@pytest.mark.parametrize(("count", "each"), [(50, {0, 1}), (100, {1}), (250, {2, 3}), (500, {5})])
+def test_people_are_drawn_evenly(count: int, each: set[int]) -> None:
+    labels = np.repeat(np.arange(100), 5).astype(np.float32)[:, None]
+    drawn = labels[choose(labels, count, 0), 0].astype(int)
+    assert len(drawn) == count
+    assert set(np.bincount(drawn, minlength=100).tolist()) == each
+
+
+def test_fewer_faces_than_people_are_not_the_first_people() -> None:
+    labels = np.repeat(np.arange(100), 5).astype(np.float32)[:, None]
+    people = {tuple(labels[choose(labels, 10, seed), 0]) for seed in range(4)}
+    assert len(people) == 4
+
+
 def test_the_seed_alone_decides() -> None:
     labels = faces()
     assert choose(labels, 50, 3).tolist() == choose(labels, 50, 3).tolist()

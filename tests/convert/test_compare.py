@@ -9,7 +9,7 @@ from edge.convert import compare
 from edge.convert.compare import Judged
 from edge.convert.quantize import quantize
 from edge.errors import EdgeError
-from tests.convert.conftest import ATTRIBUTES
+from tests.convert.conftest import ATTRIBUTES, build_people
 
 Crops = NDArray[np.uint8]
 
@@ -56,6 +56,32 @@ def test_thresholds_decide(graphs: dict[str, bytes], contract: InputContract, cr
     found = compare.judge(graphs, contract, crops, labels, ATTRIBUTES, (0.0, 1.1))["float32"]
     assert found.accuracy["Smiling"]["accuracy"] == 1
     assert found.accuracy["Male"]["accuracy"] == 0
+
+
+def test_of_people_the_best_one_is_the_decision(contract: InputContract, crops: Crops) -> None:
+    network = build_people(5, crops)
+    names = ("ann", "bob", "cyd", "dan", "eve")
+    graphs = {
+        variant: quantize(network, variant, contract, calibration=crops)
+        for variant in ("float32", "int8")
+    }
+    probabilities = np.asarray(network(crops.astype(np.float32)))
+    people = probabilities.argmax(axis=1)
+    assert len(set(people.tolist())) > 1
+    labels = people.astype(np.float32)[:, None]
+    labels[:3] = (labels[:3] + 1) % 5
+    labels[3] = np.nan
+    none = (0.0,) * 5
+    found = compare.judge(graphs, contract, crops, labels, names, none, "identity")
+    assert found["float32"].decisions.tolist() == people[:, None].tolist()
+    assert found["float32"].accuracy["identity"]["accuracy"] == (len(crops) - 4) / (len(crops) - 1)
+    entry = compare.describe("int8", found["int8"], found["float32"])
+    same = (found["int8"].decisions == found["float32"].decisions)[:, 0]
+    assert entry["agreement"] == same.mean()
+    assert entry["flips"] == {"identity": int((~same).sum())}
+    assert set(entry["accuracy"]) == set(entry["drop_points"]) == {"identity"}
+    never = compare.judge(graphs, contract, crops, labels, names, (1.1,) * 5, "identity")
+    assert never["float32"].accuracy["identity"]["accuracy"] == 0
 
 
 def test_each_variant_is_timed_and_looked_into(

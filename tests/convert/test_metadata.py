@@ -66,6 +66,21 @@ def test_metadata_names_the_labels_and_the_oldest_reader(
     assert b"labels.txt" in root.Bytes
 
 
+def test_people_are_counted_in_words_and_named_in_the_labels_alone(
+    graph: bytes, contract: InputContract
+) -> None:
+    names = [f"person {number}" for number in range(3000)]
+    data = describe(
+        graph, name="x", contract=contract, attributes=names, licence="x", task="identity"
+    )
+    root = metadata_of(data)
+    assert root.String(root.Pos + root.Offset(6)) == b"Who a face is, of 3,000 people"
+    assert b"person 17" not in root.Bytes
+    assert b"labels.txt" in root.Bytes
+    plain = metadata_of(described(graph, contract))
+    assert plain.String(plain.Pos + plain.Offset(6)) == b"Face attributes: Smiling, Male"
+
+
 def test_weights_stay_aligned(graph: bytes, contract: InputContract) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
 

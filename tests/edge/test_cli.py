@@ -321,6 +321,83 @@ def test_evaluate_refuses_what_is_not_there(here: Here, small_model: Path, tmp_p
     assert_refused(refused, "x.keras")
 
 
+@pytest.fixture
+def portraits_of_one(tmp_path: Path) -> Path:
+    """Two smiles of one person, one of which is labelled as none."""
+    for name in ("smiling/a.png", "not_smiling/b.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_bytes(fetch("demo").read_bytes())
+    return tmp_path / "data"
+
+
+def test_evaluate_draws_where_it_is_told(
+    here: Here, small_model: Path, portraits_of_one: Path, tmp_path: Path
+) -> None:
+    asked = ["evaluate", small_model, "--data", portraits_of_one, "--split", "all", "--json"]
+    plain = here(*asked)
+    done = here(*asked, "--plots", tmp_path / "plots")
+    assert (done.returncode, done.stdout) == (0, plain.stdout)
+    assert done.stderr.splitlines()[-1] == f"figures in {tmp_path / 'plots'}"
+    assert {path.name for path in (tmp_path / "plots").glob("*.png")} == {
+        "label_balance.png", "confusion.png", "roc.png", "calibration.png", "worst-Smiling.png",
+        "sensitivity.png", "crops.png", "samples.png",
+    }  # fmt: skip
+
+
+def test_evaluating_a_run_is_kept_in_it(
+    here: Here, small_model: Path, portraits_of_one: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from edge.runtime.classifier import Classifier
+
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.keras").touch()
+    subject = Classifier(read_model(small_model))
+    monkeypatch.setattr("edge.cli._open_subject", lambda path, runtime, threads: subject)
+    done = here("evaluate", run, "--data", portraits_of_one, "--split", "all", "--crop", "whole",
+                "--json")  # fmt: skip
+    assert done.returncode == 0
+    folder = run / "evaluations"
+    kept = (folder / "folder-all-whole.json").read_text()
+    assert json.loads(kept) == json.loads(done.stdout)
+    assert (folder / "folder-all-whole" / "confusion.png").exists()
+    # What takes as long again is drawn when it is asked for.
+    assert not (folder / "folder-all-whole" / "sensitivity.png").exists()
+
+
+def test_evaluate_says_what_drawing_needs(
+    here: Here, small_model: Path, portraits_of_one: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    drawing = [name for name in sys.modules if name.startswith(("matplotlib", "edge.train"))]
+    for name in drawing:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    asked = ["evaluate", small_model, "--data", portraits_of_one, "--split", "all"]
+    refused = here(*asked, "--plots", tmp_path / "plots")
+    assert_refused(refused, "matplotlib")
+    assert refused.stderr.splitlines()[1] == "hint: pip install 'edge-tflite[train]'"
+    assert not (tmp_path / "plots").exists()
+    assert here(*asked).returncode == 0
+
+
+def test_evaluate_without_plots_imports_nothing_that_draws(
+    small_model: Path, portraits_of_one: Path
+) -> None:
+    loaded = loaded_by("evaluate", small_model, "--data", portraits_of_one, "--split", "all")
+    assert not loaded & {"matplotlib", "sklearn", "tensorflow", "keras"}
+
+
+def test_evaluate_refuses_a_folder_of_plots_that_is_a_file(
+    here: Here, small_model: Path, portraits_of_one: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    refused = here("evaluate", small_model, "--data", portraits_of_one, "--split", "all",
+                   "--plots", tmp_path / "file")  # fmt: skip
+    assert_refused(refused, "cannot make")
+
+
 @pytest.mark.data
 def test_photographs_never_seen(small_model: Path, data_dir: Path) -> None:
     done = edge("run", data_dir / "genki4k" / "files", "--json", "--model", small_model)

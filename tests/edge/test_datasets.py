@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.datasets import Dataset, Sample, balanced_subset, load
+from edge.datasets import IDENTITY, Dataset, Sample, balanced_subset, load
 from edge.errors import EdgeError
 
 NAN = float("nan")
@@ -76,6 +76,76 @@ def test_an_attribute_is_found_whatever_its_case() -> None:
     chosen = dataset.with_attributes(["WearingHat", "Smiling"])
     assert chosen.attributes == ("WearingHat", "Smiling")
     assert np.array_equal(chosen.labels_array(), dataset.labels_array()[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        ("happy", "Smiling"), ("Happiness", "Smiling"), ("smile", "Smiling"), ("Smiling", "happy"),
+        ("man", "Male"), ("Men", "Male"), ("male", "Male"), ("Male", "man"),
+        ("glasses", "Eyeglasses"), ("Eye_glasses", "Eyeglasses"), ("Eyeglasses", "glasses"),
+    ],
+)  # fmt: skip
+def test_an_attribute_is_found_by_another_word_for_it(held: str, asked: str) -> None:
+    dataset = replace(make_dataset(), attributes=("sad", held))
+    chosen = dataset.with_attributes([asked])
+    assert chosen.attributes == (asked,)
+    assert np.array_equal(chosen.labels_array(), dataset.labels_array()[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        ("female", "Male"), ("woman", "Male"), ("women", "Male"), ("Male", "female"),
+        ("sad", "Smiling"), ("neutral", "Smiling"), ("unhappy", "Smiling"),
+        ("no_glasses", "Eyeglasses"), ("sunglasses", "Eyeglasses"),
+    ],
+)  # fmt: skip
+def test_what_says_the_opposite_is_not_taken_for_it(held: str, asked: str) -> None:
+    dataset = replace(make_dataset(), attributes=("Young", held))
+    with pytest.raises(EdgeError, match=f"no attribute {asked}"):
+        dataset.with_attributes([asked])
+    unknown = dataset.with_attributes([asked], allow_missing=True)
+    assert np.isnan(unknown.labels_array()).all()
+
+
+def test_two_words_for_one_attribute_must_be_told_apart() -> None:
+    dataset = replace(make_dataset(), attributes=("happy", "smile"))
+    with pytest.raises(EdgeError, match="says Smiling in more than one way: happy, smile"):
+        dataset.with_attributes(["Smiling"], allow_missing=True)
+    assert dataset.with_attributes(["Happy"]).attributes == ("Happy",)
+
+
+def test_a_folder_of_expressions_goes_with_celeba(tmp_path: Path) -> None:
+    for name in ("happy/a.jpg", "sad/b.jpg", "neutral/c.jpg", "surprise/d.jpg"):
+        put_picture(tmp_path / name)
+    dataset = load(tmp_path, "folder", wanted=["Smiling", "Male"])
+    chosen = dataset.with_attributes(["Smiling", "Male"], allow_missing=True)
+    assert {s.name: s.labels[0] for s in chosen.samples} == {
+        "a.jpg": 1.0, "b.jpg": 0.0, "c.jpg": 0.0, "d.jpg": 0.0,
+    }  # fmt: skip
+    assert np.isnan(chosen.labels_array()[:, 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("yes", "no", "asked"),
+    [("happy", "sad", "Smiling"), ("man", "woman", "Male"), ("glasses", "plain", "Eyeglasses")],
+)
+def test_of_two_folders_the_one_that_was_asked_for_in_other_words_says_yes(
+    tmp_path: Path, yes: str, no: str, asked: str
+) -> None:
+    put_picture(tmp_path / yes / "a.jpg")
+    put_picture(tmp_path / no / "b.jpg")
+    assert [s.labels for s in load(tmp_path, attributes=[asked]).samples] == [(1.0,), (0.0,)]
+    assert load(tmp_path, wanted=[asked]).attributes == (yes,)
+
+
+def test_a_folder_of_women_and_others_is_not_turned_round(tmp_path: Path) -> None:
+    put_picture(tmp_path / "woman" / "a.jpg")
+    put_picture(tmp_path / "other" / "b.jpg")
+    assert load(tmp_path, wanted=["Male"]).attributes == ("woman",)
+    with pytest.raises(EdgeError, match="no attribute Male"):
+        load(tmp_path, attributes=["Male"])
 
 
 def test_an_unknown_attribute_names_those_that_are_close() -> None:
@@ -188,6 +258,46 @@ def test_the_digest_sees_every_change(change: Callable[[Sample], Sample]) -> Non
 def test_the_digest_of_a_version_is_that_of_the_next() -> None:
     digest = make_dataset(6).digest()
     assert digest == "993b2dd3b8e561a28de97c439edba3a18c9c34e1d7ced06b3cdcc5ee49c04734"
+
+
+def make_people() -> Dataset:
+    """Make three people with two pictures each."""
+    samples = tuple(
+        Sample(Path(f"/nowhere/{n}.jpg"), None, (float(n % 3),), ("train", "test")[n // 3])
+        for n in range(6)
+    )
+    classes = ("ann", "bob", "cyd")
+    return Dataset("folder", Path("/nowhere"), (IDENTITY,), samples, {}, "none", classes)
+
+
+def test_the_label_of_a_person_is_a_place_among_the_classes() -> None:
+    people = make_people()
+    assert people.labels_array().tolist() == [[0], [1], [2], [0], [1], [2]]
+    assert people.with_attributes([IDENTITY]) == people
+    assert people.only("test").classes == people.classes
+    assert len(people.only("train").samples) == 3
+
+
+def test_people_and_attributes_do_not_mix() -> None:
+    with pytest.raises(EdgeError, match="no attribute Smiling"):
+        make_people().with_attributes(["Smiling"])
+    assert make_people().with_attributes(["Smiling"], allow_missing=True).classes == ()
+    with pytest.raises(ValueError, match="attributes of people"):
+        replace(make_people(), attributes=("Smiling",))
+
+
+def test_the_digest_sees_who_is_who() -> None:
+    people = make_people()
+    digests = {
+        people.digest(),
+        replace(people, classes=("ann", "bob", "dan")).digest(),
+        replace(people, classes=("ann", "cyd", "bob")).digest(),
+        replace(people, samples=(replace(people.samples[0], labels=(2.0,)), *people.samples[1:])
+        ).digest(),
+        replace(people, samples=(replace(people.samples[0], labels=(NAN,)), *people.samples[1:])
+        ).digest(),
+    }  # fmt: skip
+    assert len(digests) == 5
 
 
 def test_names_that_are_not_unicode_do_not_break_the_digest(tmp_path: Path) -> None:

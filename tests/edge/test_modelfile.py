@@ -176,7 +176,7 @@ def test_a_newer_schema_names_both_versions(file: Path) -> None:
         ("thresholds", [0.5]), ("thresholds", ["a", "b"]), ("thresholds", [0.5, float("nan")]),
         ("contract", []), ("contract", {"width": 0}), ("contract", {"width": "wide"}),
         ("contract", {"colour": ["RGB"]}), ("accuracy", None), ("calibration", 5),
-        ("licence", None), ("graph_sha256", None),
+        ("licence", None), ("graph_sha256", None), ("task", "detection"), ("task", None),
     ],
 )  # fmt: skip
 def test_a_card_with_a_wrong_field(file: Path, field: str, value: object) -> None:
@@ -187,6 +187,33 @@ def test_a_card_with_a_wrong_field(file: Path, field: str, value: object) -> Non
 def test_a_card_that_lacks_a_field(file: Path) -> None:
     repacked(file, lambda card: {key: card[key] for key in card if key != "thresholds"})
     assert "without thresholds" in refused(file)
+
+
+def test_a_card_of_the_first_schema_is_of_attributes(file: Path, card: ModelCard) -> None:
+    def first(card: dict[str, Any]) -> dict[str, Any]:
+        return {key: card[key] for key in card if key != "task"} | {"schema": 1}
+
+    repacked(file, first)
+    assert read_model(file).card == replace(card, graph_sha256=sha256(flatbuffer()).hexdigest())
+    assert read_model(file).card.task == "attributes"
+    repacked(file, lambda card: first(card) | {"schema": 2})
+    assert "without task" in refused(file)
+
+
+def test_thousands_of_people_are_packed_and_read_back(tmp_path: Path, card: ModelCard) -> None:
+    names = tuple(f"person {number}" for number in range(5_000))
+    people = replace(card, task="identity", attributes=names, thresholds=(0.0,) * 5_000)
+    path = tmp_path / "people.tflite"
+    path.write_bytes(pack(flatbuffer(), people))
+    model = read_model(path)
+    assert (model.card.task, model.labels) == ("identity", names)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode().splitlines() == list(names)
+
+
+@pytest.mark.parametrize("name", sorted(bundled_models()))
+def test_the_bundled_models_tell_attributes(name: str) -> None:
+    assert read_model(bundled_models()[name]).card.task == "attributes"
 
 
 @pytest.mark.parametrize("content", [[], 3, None, "card"])

@@ -6,7 +6,7 @@ import pytest
 
 from edge.errors import EdgeError
 from edge.modelfile import read_model
-from edge.runtime.classifier import Classifier, labels
+from edge.runtime.classifier import Classifier, labels, named
 
 
 def test_one_face_and_several_agree(small_model: Path) -> None:
@@ -26,6 +26,23 @@ def test_a_label_is_at_or_above_its_threshold(small_model: Path) -> None:
     assert labels(classifier, np.array([0.25, 0.75], np.float32)) == ("Smiling", "Male")
     assert labels(classifier, np.array([0.2, 0.8], np.float32)) == ("Male",)
     assert labels(classifier, np.array([np.nan, 0.7], np.float32)) == ()
+
+
+def test_of_people_the_best_one_is_the_label(small_model: Path) -> None:
+    model = read_model(small_model)
+    card = replace(model.card, task="identity", attributes=("Ann", "Bob"), thresholds=(0.0, 0.5))
+    classifier = Classifier(replace(model, card=card))
+    assert labels(classifier, np.array([0.7, 0.6], np.float32)) == ("Ann",)
+    assert labels(classifier, np.array([0.3, 0.5], np.float32)) == ("Bob",)
+    assert labels(classifier, np.array([0.1, 0.4], np.float32)) == ()
+    assert named(classifier, np.array([0.25, 0.5], np.float32)) == {"Bob": 0.5, "Ann": 0.25}
+
+
+def test_attributes_are_named_in_their_order(small_model: Path) -> None:
+    classifier = Classifier(read_model(small_model))
+    assert list(named(classifier, np.array([0.25, 0.5], np.float32)).items()) == [
+        ("Smiling", 0.25), ("Male", 0.5),
+    ]  # fmt: skip
 
 
 def test_another_input_than_the_card_says_is_refused(small_model: Path) -> None:

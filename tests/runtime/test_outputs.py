@@ -1,8 +1,10 @@
 import io
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from edge.faces import Box, Detection, Face
 from edge.runtime.outputs import JsonLines, readable, to_json
@@ -65,6 +67,38 @@ def test_a_frame_is_one_line_of_the_agreed_form() -> None:
         "age_ms": 6.5,
     }
     assert last["summary"]["frames"] == 1
+
+
+def person(labels: tuple[str, ...] = ("Ann",)) -> Result:
+    shown = result()
+    face = replace(
+        shown.faces[0], attributes={"Ann": 0.62, "Bob": 0.2}, labels=labels, task="identity"
+    )
+    return replace(shown, faces=[face, replace(face, attributes={"Cyd": 0.9, "Ann": 0.1},
+                                               labels=("Cyd",))])  # fmt: skip
+
+
+def test_a_person_is_told_by_the_most_probable_ones() -> None:
+    frame, _ = map(strict, lines(person()))
+    assert list(frame["faces"][0]["attributes"].items()) == [("Ann", 0.62), ("Bob", 0.2)]
+    assert frame["faces"][0]["labels"] == ["Ann"]
+    assert frame["faces"][1]["labels"] == ["Cyd"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"), [(("Ann",), "Ann 0.62"), ((), "nobody known (Ann 0.62)")]
+)
+def test_the_screen_names_the_best_person_alone(labels: tuple[str, ...], words: str) -> None:
+    stream = io.StringIO()
+    screen = Screen(stream)
+    screen.show(person(labels))
+    screen.finish(summary(person(labels)))
+    log, table = stream.getvalue().split("frame 0 of")
+    assert f"2 faces: {words}; Cyd 0.90" in log
+    assert "person" in table
+    assert words in table
+    assert "Cyd 0.90" in table
+    assert "Bob" not in stream.getvalue()
 
 
 def test_every_line_is_flushed() -> None:

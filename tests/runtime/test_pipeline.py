@@ -3,10 +3,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.assets import fetch
+from edge.contract import InputContract, Picture
 from edge.errors import EdgeError
-from edge.runtime.pipeline import STAGES, Result, RunOptions, run
+from edge.runtime.demo import Demo
+from edge.runtime.detectors import create_detector
+from edge.runtime.pipeline import STAGES, Pipeline, Result, RunOptions, run
 
 
 class Kept:
@@ -77,6 +81,25 @@ def test_the_summary_says_what_was_measured_with_what(small_model: Path) -> None
     assert len(summary["model"]["sha256"]) == 64
     assert summary["environment"]["threads"] == 1
     assert summary["runtime"].startswith("litert")
+
+
+class Six:
+    """Knows six people and is surest of the last one."""
+
+    contract = InputContract(width=16, height=16)
+    attributes = ("a", "b", "c", "d", "e", "f")
+    thresholds = (0.0,) * 6
+    task = "identity"
+
+    def probabilities(self, crop: Picture) -> NDArray[np.float32]:
+        return np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.5], np.float32)
+
+
+def test_a_face_is_told_by_its_five_most_probable_people() -> None:
+    pipeline = Pipeline(create_detector("blazeface"), Six())
+    (face, *_) = next(iter(pipeline.results(Demo()))).faces
+    assert list(face.attributes) == ["f", "e", "d", "c", "b"]
+    assert (face.labels, face.task) == (("f",), "identity")
 
 
 def test_another_detector_is_warned_about_once_and_recorded(small_model: Path) -> None:

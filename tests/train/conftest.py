@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from edge.contract import InputContract
-from edge.train.recipes import Recipe, recipe_named
+from edge.train.recipe import Phase, Recipe
+from edge.train.recipes import recipe_named
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +15,6 @@ def tiny() -> Recipe:
     return replace(
         recipe_named("proposed"),
         contract=InputContract(width=32, height=32),
-        epochs=3,
+        phases=(Phase(epochs=3, learning_rate=2e-3),),
         batch=8,
-        learning_rate=2e-3,
     )

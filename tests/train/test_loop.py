@@ -1,6 +1,7 @@
 import itertools
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -8,36 +9,38 @@ from edge.datasets import load
 from edge.errors import EdgeError
 from edge.train import checkpoint
 from edge.train.facecache import cut_faces
-from edge.train.loop import Trainer, attribute_weights, masked_cross_entropy
+from edge.train.loop import Trainer
+from edge.train.pupils import Pupils
+from edge.train.recipe import Head, Phase
 
 
 @pytest.fixture(scope="module")
-def make(portraits, tiny):
-    """Return a function that makes a trainer on the portraits."""
+def pupils(portraits, tiny) -> Pupils:
     dataset = load(portraits)
-    faces = cut_faces([dataset.only("train")], tiny.contract)
-    validation = cut_faces([dataset.only("val")], tiny.contract)
+    even = np.ones(1, np.float32)
+    return Pupils(
+        faces=cut_faces([dataset.only("train")], tiny.contract),
+        validation=cut_faces([dataset.only("val")], tiny.contract),
+        attributes=dataset.attributes,
+        answers=1,
+        own=1,
+        class_weights=(even, even),
+    )
 
-    def trainer(**changes) -> Trainer:
-        recipe = replace(tiny, **changes)
-        return Trainer(recipe, dataset.attributes, 1, faces, validation, seed=3, policy="float32")
+
+@pytest.fixture(scope="module")
+def make(pupils, tiny):
+    """Return a function that makes a trainer on the portraits."""
+
+    def trainer(*phases: Phase, taught: Pupils = pupils, **changes) -> Trainer:
+        recipe = replace(tiny, phases=phases or tiny.phases, **changes)
+        return Trainer(recipe, taught, seed=3, policy="float32")
 
     return trainer
 
 
-def test_the_loss_leaves_unknown_labels_out():
-    loss = masked_cross_entropy(attribute_weights(2, 1, 1.0))
-    logits = np.array([[2.0, -1.0]], np.float32)
-    both = loss(np.array([[1.0, 0.0]], np.float32), logits)
-    first = loss(np.array([[1.0, np.nan]], np.float32), logits)
-    assert np.allclose(first, np.log1p(np.exp(-2.0)))
-    assert np.allclose(both, np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0)))
-
-
-def test_auxiliary_attributes_share_their_weight():
-    assert np.allclose(attribute_weights(40, 2, 0.5)[:3], [0.5, 0.5, 0.5 / 38])
-    assert attribute_weights(40, 2, 0.5).sum() == pytest.approx(1.5)
-    assert attribute_weights(2, 2, 0.0).tolist() == [0.5, 0.5]
+def weights(model: keras.Model) -> dict[str, np.ndarray]:
+    return {weight.path: keras.ops.convert_to_numpy(weight).copy() for weight in model.weights}
 
 
 def test_batches_depend_on_seed_epoch_and_step_alone(make):
@@ -54,11 +57,11 @@ def test_batches_depend_on_seed_epoch_and_step_alone(make):
 def test_an_epoch_shows_every_face_once(make):
     trainer = make(batch=6)
     shown = sum(len(crops) for crops, _ in trainer.batches())
-    assert shown == len(trainer.faces) == 24
+    assert shown == len(trainer.pupils.faces) == 24
 
 
 def test_it_learns(make, tmp_path):
-    trainer = make(epochs=15)
+    trainer = make(Phase(epochs=15, learning_rate=2e-3))
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
     history = trainer.state.history
     assert history[-1]["loss"] < history[0]["loss"] / 2
@@ -66,7 +69,7 @@ def test_it_learns(make, tmp_path):
 
 
 def test_the_rate_falls_on_a_plateau_and_the_training_stops(make, tmp_path):
-    trainer = make(epochs=50, patience=1, learning_rate=1e-9)
+    trainer = make(Phase(epochs=50, patience=1, learning_rate=1e-9))
     # A rate this small never improves on the first epoch by much; forbid it altogether.
     trainer.state.best_loss = -1.0
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
@@ -76,7 +79,7 @@ def test_the_rate_falls_on_a_plateau_and_the_training_stops(make, tmp_path):
 
 
 def test_the_cosine_warms_up_and_ends_low(make):
-    trainer = make(schedule="cosine", epochs=40, learning_rate=1e-3, lowest_rate=1e-6)
+    trainer = make(Phase(schedule="cosine", epochs=40, learning_rate=1e-3, lowest_rate=1e-6))
     rates = []
     for epoch, step in itertools.product(range(40), range(trainer.steps)):
         trainer.state.epoch, trainer.state.step = epoch, step
@@ -86,15 +89,23 @@ def test_the_cosine_warms_up_and_ends_low(make):
     assert rates[-1] == pytest.approx(1e-6, rel=0.5)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_resumed_training_ends_with_the_same_weights(make, tmp_path, average):
-    whole = make(average=average)
+_HEAD = Phase(name="head", epochs=2, trains="head", learning_rate=1e-2)
+_STORED = replace(_HEAD, stored=True)
+_REST = Phase(name="rest", epochs=2, learning_rate=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("phases", "average"),
+    [((_REST,), 0.0), ((_REST,), 0.9), ((_HEAD, _REST), 0.0), ((_STORED, _REST), 0.9)],
+)
+def test_a_resumed_training_ends_with_the_same_weights(make, tmp_path, phases, average):
+    whole = make(*phases, average=average)
     whole.fit(tmp_path / "whole.npz", lambda line: None)
-    begun = make(average=average)
+    begun = make(*phases, average=average)
     for crops, labels in itertools.islice(begun.batches(), 2):
         begun.step(crops, labels)
     begun.save(tmp_path / "begun.npz")
-    resumed = make(average=average)
+    resumed = make(*phases, average=average)
     resumed.resume(tmp_path / "begun.npz")
     resumed.fit(tmp_path / "begun.npz", lambda line: None)
     assert resumed.state.history[-1]["loss"] == whole.state.history[-1]["loss"]
@@ -105,7 +116,7 @@ def test_a_resumed_training_ends_with_the_same_weights(make, tmp_path, average):
 
 
 def test_a_loss_that_is_no_number_stops_with_the_last_checkpoint_intact(make, tmp_path):
-    trainer = make(learning_rate=1e30)
+    trainer = make(Phase(learning_rate=1e30))
     trainer.save(tmp_path / "checkpoint.npz")
     before = (tmp_path / "checkpoint.npz").read_bytes()
     with pytest.raises(EdgeError, match="the loss is"):
@@ -125,3 +136,129 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(EdgeError, match="cannot be read"):
         checkpoint.load(path)
+
+
+def test_a_training_can_be_resumed_in_its_second_phase(make, tmp_path):
+    whole = make(_HEAD, _REST)
+    whole.fit(tmp_path / "whole.npz", lambda line: None)
+
+    def stop(line: str) -> None:
+        if line.startswith("rest"):
+            raise KeyboardInterrupt
+
+    begun, path = make(_HEAD, _REST), tmp_path / "begun.npz"
+    with pytest.raises(KeyboardInterrupt):
+        begun.fit(path, stop)
+    resumed = make(_HEAD, _REST)
+    resumed.resume(path)
+    assert (resumed.phase.name, resumed.state.epoch) == ("rest", 1)
+    resumed.fit(path, lambda line: None)
+    expected, found = weights(whole.best_model()), weights(resumed.best_model())
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("phase", [_HEAD, _STORED])
+def test_only_the_head_learns_while_the_body_is_frozen(make, tmp_path, phase):
+    trainer = make(phase)
+    before = weights(trainer.trained)
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    after = weights(trainer.trained)
+    moved = {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == {"dense", "logits"}
+
+
+def test_a_named_layer_and_those_after_it_learn(make, tmp_path):
+    trainer = make(replace(_REST, trains="conv3a"))
+    before = weights(trainer.trained)
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    after = weights(trainer.trained)
+    moved = {name.split("/")[0] for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == {"conv3a", "conv3b", "dense", "logits"}
+
+
+def test_a_layer_that_is_not_there_is_named_with_those_that_are(make):
+    with pytest.raises(EdgeError, match="no layer conv9") as caught:
+        make(replace(_REST, trains="conv9"))
+    assert "conv3a" in caught.value.hint
+
+
+def test_stored_features_give_the_outputs_of_the_whole_network(make):
+    trainer = make(_STORED)
+    probabilities, _ = trainer.judge()
+    crops = trainer.pupils.validation.crops(range(8)).astype(np.float32)
+    assert np.allclose(probabilities, trainer.finished(crops), atol=2e-3)
+
+
+def test_a_second_phase_begins_with_the_best_weights_of_the_first(make, tmp_path):
+    trainer = make(_HEAD, replace(_REST, epochs=1, learning_rate=0.0, optimizer="sgd"))
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    history = trainer.state.history
+    assert [entry["phase"] for entry in history] == ["head", "head", "rest"]
+    best = min(entry["val_loss"] for entry in history[:2])
+    assert history[2]["val_loss"] == pytest.approx(best, rel=1e-5)
+
+
+def test_a_batch_larger_than_the_data_is_refused(make):
+    with pytest.raises(EdgeError, match="a batch of 25 is larger than the 24") as caught:
+        make(batch=25)
+    assert "--batch" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def taught(pupils) -> Pupils:
+    """Pupils whose teacher's features are bright where the face is, in seven values."""
+
+    def features(faces):
+        light = faces.crops(range(len(faces))).mean(axis=(1, 2, 3), keepdims=True)[:, :, 0, 0]
+        return np.repeat(light / 128, 7, axis=1).astype(np.float16)
+
+    return replace(
+        pupils,
+        teacher_features=features(pupils.faces),
+        validation_features=features(pupils.validation),
+        teacher_answers=np.full((24, 1), 0.5, np.float16),
+    )
+
+
+def test_the_bottleneck_learns_a_teachers_features(make, taught, tmp_path):
+    phase = Phase(name="bottleneck", epochs=12, learning_rate=2e-3, goal="bottleneck")
+    trainer = make(phase, taught=taught, head=Head(layers=(7,)))
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    losses = [entry["val_loss"] for entry in trainer.state.history]
+    assert min(losses) < losses[0] / 2
+    assert trainer.state.history[0]["val_accuracy"] == {}
+
+
+def test_the_cosine_turns_the_bottleneck_towards_the_teachers(make, taught, tmp_path):
+    def angle(weight: float) -> float:
+        phase = Phase(epochs=6, learning_rate=2e-3, goal="cosine", teacher_weight=weight)
+        trainer = make(phase, taught=taught, head=Head(layers=(7,)))
+        trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+        features, wanted = trainer.judge()[1], taught.validation_features
+        norms = np.linalg.norm(features, axis=1) * np.linalg.norm(wanted, axis=1) + 1e-6
+        return float(((features * wanted).sum(axis=1) / norms).mean())
+
+    assert angle(10.0) > angle(0.0)
+
+
+def test_a_teacher_that_does_not_know_teaches_not_to_know(make, taught, tmp_path):
+    phase = Phase(epochs=15, learning_rate=2e-3, goal="answers", teacher_weight=1.0)
+    trainer = make(phase, taught=taught)
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    assert np.abs(trainer.judge()[0] - 0.5).max() < 0.2
+
+
+def test_features_of_another_width_are_refused(make, taught):
+    with pytest.raises(EdgeError, match="the teacher has 7 features, the bottleneck 128"):
+        make(Phase(goal="bottleneck"), taught=taught)
+
+
+def test_without_a_teacher_its_features_cannot_be_learnt(make):
+    with pytest.raises(EdgeError, match="has no teacher"):
+        make(Phase(goal="cosine"))
+
+
+def test_the_last_weights_are_kept_where_a_recipe_says_so(make, tmp_path):
+    trainer = make(Phase(epochs=3, learning_rate=2e-3), keep="last")
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    assert trainer.state.best_epoch == 3

@@ -3,7 +3,7 @@ import pytest
 
 from edge.contract import InputContract
 from edge.errors import EdgeError
-from edge.train import networks
+from edge.train import folding, networks
 
 
 def test_the_first_convolution_of_proposed_is_that_of_its_paper():
@@ -70,8 +70,36 @@ def test_normalisation_folds_away_without_a_trace():
                 ]
             )
     finished = networks.build("proposed", contract, 2)
-    networks.finish(trained, finished)
+    folding.finish(trained, finished)
     crops = random.integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
     assert np.allclose(trained(crops)[:, :2], finished(crops), atol=1e-4)
     assert finished.count_params() < trained.count_params()
     assert not any("Normalization" in type(layer).__name__ for layer in finished.layers)
+
+
+_QUICK = ("proposed", "proposed-dropout", "proposed-3x3", "compact", "simple-cnn", "gender-cnn",
+          "celeb-cnn", "mobilenet", "mobilenet-v3-small-minimalistic")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in networks.NETWORKS
+    ],
+)
+def test_the_list_shows_the_sizes_of_the_networks_as_they_are_built(name):
+    listed = {row["name"]: row for row in networks.summaries()}[name]
+    model = networks.build(name, networks.network_named(name).contract, 2)
+    assert listed["parameters"] == model.count_params()
+    assert listed["multiply_adds"] == networks.multiply_adds(model)
+
+
+def test_two_3x3_convolutions_cost_what_their_paper_says():
+    model = networks.build("proposed-3x3", InputContract(), 2)
+    first, second = (model.get_layer(name) for name in ("conv0", "conv0a"))
+    # Table 7.2 of the paper: 190.996 million multiply-adds and 10,080 weights.
+    kernels = int(np.prod(first.kernel.shape) + np.prod(second.kernel.shape))
+    assert kernels == 10_080
+    # Times 128 squared places they are 165.2 million, whatever the paper counts beside them.
+    assert kernels * 128 * 128 == 165_150_720

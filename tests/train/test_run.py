@@ -15,6 +15,7 @@ import pytest
 from edge.errors import EdgeError
 from edge.train.job import Job, job_of, make_job
 from edge.train.model import KerasClassifier
+from edge.train.recipe import Phase
 from edge.train.run import train
 
 
@@ -32,11 +33,12 @@ def run(job, tmp_path_factory) -> Path:
 
 def test_a_run_folder_holds_everything(run):
     names = {path.name for path in run.iterdir()}
-    assert names == {
-        "config.json", "checkpoint.npz", "history.json", "model.keras",
-        "curves.png", "confusion.png", "roc.png",
+    assert names == {"config.json", "checkpoint.npz", "history.json", "model.keras", "plots"}
+    assert {path.name for path in (run / "plots").iterdir()} == {
+        "curves.png", "label_balance.png", "samples.png", "augmentations.png", "confusion.png",
+        "roc.png", "calibration.png", "worst-dark.png", "feature_maps.png", "tsne.png",
     }  # fmt: skip
-    for plot in run.glob("*.png"):
+    for plot in run.glob("plots/*.png"):
         assert plot.read_bytes().startswith(b"\x89PNG")
         assert plot.stat().st_size > 5_000
 
@@ -47,7 +49,7 @@ def test_the_config_tells_what_was_trained_on(run, portraits):
     assert config["data"][0]["counts"] == {"train": 24, "val": 8, "test": 8}
     assert len(config["data"][0]["digest"]) == 64
     assert config["contract"]["width"] == 32
-    assert config["accuracy"]["dark"]["samples"] == 8
+    assert config["accuracy"]["dark"]["labelled"] == 8
     assert Path(config["data"][0]["root"]) == portraits
 
 
@@ -105,8 +107,8 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
 def test_words_that_name_nothing_are_refused(words, message):
     given = {
         "network": None, "recipe": None, "data": [Path("faces")], "kinds": [],
-        "attributes": "Smiling", "subset": None, "epochs": None, "seed": 0,
-        "deterministic": False,
+        "attributes": "Smiling", "subset": None, "epochs": None, "batch": None,
+        "weights": None, "teacher": None, "seed": 0, "deterministic": False,
     }  # fmt: skip
     given |= words
     network, recipe = given.pop("network"), given.pop("recipe")
@@ -133,7 +135,9 @@ def test_data_without_training_pictures_is_refused_before_anything_is_written(
 
 
 def test_either_of_two_classes_can_be_learned(job, portraits, tmp_path):
-    other = replace(job, attributes=("bright",), recipe=replace(job.recipe, epochs=1))
+    other = replace(
+        job, attributes=("bright",), recipe=replace(job.recipe, phases=(Phase(epochs=1),))
+    )
     config = train(other, tmp_path / "run", resume=False, report=lambda line: None)
     assert list(config["accuracy"]) == ["bright"]
 
@@ -153,8 +157,9 @@ from edge.contract import InputContract
 from edge.train.recipes import recipe_named
 from edge.train import job as jobs, loop, run
 loop._CHECKPOINT_EVERY_S = 0.0
-recipe = replace(recipe_named("default"), contract=InputContract(width=32, height=32), epochs=6,
-                 batch=4)
+recipe = recipe_named("default")
+recipe = replace(recipe, contract=InputContract(width=32, height=32), batch=4,
+                 phases=(replace(recipe.phases[0], epochs=6),))
 job = jobs.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
               deterministic=True)
 print("begun", flush=True)
@@ -175,7 +180,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(portraits, tmp_path):
     assert victim.stdout is not None
     lines = iter(victim.stdout.readline, b"")
     for line in lines:
-        if line.startswith(b"epoch 2"):
+        if line.startswith(b"train, epoch 2"):
             break
     time.sleep(random.uniform(0, 0.1))
     os.kill(victim.pid, signal.SIGKILL)

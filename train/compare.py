@@ -1,0 +1,217 @@
+"""Runs side by side with what their sources report: one row a recipe, measured or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from edge.errors import EdgeError
+from edge.files import write_bytes, write_json
+from edge.train.recipe import Recipe
+from edge.train.recipes import RECIPES
+from edge.train.report import report_of
+
+# Where the scores of a data set stand: its test pictures, through the detector.
+_TESTED = "{}-test-detect"
+_WILD = "genki4k"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the comparison.
+
+    Args:
+        recipe: The recipe.
+        network: The network that was trained, which may be another than the recipe's.
+        run: Name of the run; empty where there is none.
+        tested: Scores of the test pictures of the run's own data set: accuracy, ci95, f1.
+        wild: The same on GENKI-4K.
+        data: Name of the run's own data set.
+        faces: How many it was trained on.
+        weights: What the body started from.
+        parameters: Of the network.
+        multiply_adds: Of one crop.
+        int8_bytes: Size of the int8 file, where there is one.
+        hours: Of training.
+        reason: Why there is no run.
+    """
+
+    recipe: Recipe
+    network: str
+    run: str = ""
+    tested: dict[str, Any] | None = None
+    wild: dict[str, Any] | None = None
+    data: str = ""
+    faces: int = 0
+    weights: str = ""
+    parameters: int = 0
+    multiply_adds: int = 0
+    int8_bytes: int | None = None
+    hours: float = 0.0
+    reason: str = ""
+
+    @property
+    def published(self) -> dict[str, float]:
+        """What the source reports of this very network."""
+        return self.recipe.published if self.network == self.recipe.network else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain values."""
+        return {
+            "seed": self.recipe.seed, "recipe": self.recipe.name, "network": self.network,
+            "run": self.run, "data": self.data, "faces": self.faces, "weights": self.weights,
+            "protocol": self.recipe.protocol, "published": self.published, "tested": self.tested,
+            "genki4k": self.wild, "parameters": self.parameters,
+            "multiply_adds": self.multiply_adds, "int8_bytes": self.int8_bytes,
+            "hours": self.hours, "reason": self.reason,
+        }  # fmt: skip
+
+
+def compare(sources: Sequence[Path], out: Path | None) -> dict[str, Any]:
+    """Put runs beside what their sources report: what `edge train --compare` calls.
+
+    Args:
+        sources: Run folders, or reports of them.
+        out: A folder for RESULTS.md and one report a run, `results/NAME.json`; None writes
+            nothing.
+
+    Returns:
+        The rows, as plain values.
+
+    Raises:
+        EdgeError: One of them is not a finished run.
+    """
+    if not sources:
+        raise EdgeError("no runs to compare", "name run folders: edge train --compare runs/*")
+    reports = [report_of(source) for source in sources]
+    rows = rows_of(reports)
+    if out is not None:
+        for report in reports:
+            write_json(out / "results" / f"{report['name']}.json", report)
+        write_bytes(out / "RESULTS.md", markdown(rows).encode())
+    return {"rows": [row.to_json() for row in rows]}
+
+
+def rows_of(reports: Sequence[dict[str, Any]]) -> list[Row]:
+    """Return the rows: recipes of the seeds in their order, measured or not, then our own."""
+    order = sorted(RECIPES.values(), key=lambda recipe: recipe.seed or "T")
+    rows = []
+    for recipe in order:
+        own = [report for report in reports if report["recipe"]["name"] == recipe.name]
+        rows += [_measured(recipe, report) for report in own]
+        if recipe.seed and not any(row.network == recipe.network for row in rows if
+                                   row.recipe is recipe):  # fmt: skip
+            rows.append(Row(recipe=recipe, network=recipe.network, reason=_reason(recipe)))
+    return rows
+
+
+def _measured(recipe: Recipe, report: dict[str, Any]) -> Row:
+    attribute = "identity" if report["task"] == "identity" else report["attributes"][0]
+    wild = report["evaluations"].get(_TESTED.format(_WILD), {}).get("attributes", {})
+    data = report["data"][0]["dataset"]
+    evaluated = report["evaluations"].get(_TESTED.format(data), {}).get("attributes", {})
+    sizes = [size for name, size in report["sizes"].items() if name.endswith("int8.tflite")]
+    return Row(
+        recipe=recipe,
+        network=report["recipe"]["network"],
+        run=report["name"],
+        tested=evaluated.get(attribute) or report.get("test", {}).get(attribute),
+        wild=wild.get(attribute),
+        data=data,
+        faces=report["faces"],
+        weights=report["weights"],
+        parameters=report["parameters"],
+        multiply_adds=report["multiply_adds"],
+        int8_bytes=min(sizes, default=None),
+        hours=round(report["seconds"] / 3600, 2),
+    )
+
+
+def _reason(recipe: Recipe) -> str:
+    """Say why a recipe has no run, as far as the recipe itself tells."""
+    if recipe.weights == "imagenet":
+        return f"wants the published weights of {recipe.network}"
+    if "Adience" in recipe.protocol:
+        return "wants Adience"
+    return "not trained"
+
+
+def table_of(values: dict[str, Any]) -> Table:
+    """Show the rows of `compare` as a table."""
+    table = Table("seed", "recipe", "network", "faces", "published", "measured", "F1", "GENKI-4K")
+    for row in values["rows"]:
+        wild = row["published"].get(_WILD)
+        table.add_row(
+            row["seed"],
+            row["recipe"],
+            row["network"],
+            f"{row['faces']:,}" if row["run"] else "",
+            _published(row["published"]),
+            _score(row["tested"]) if row["run"] else row["reason"],
+            f"{row['tested']['f1']:.3f}" if row["tested"] else "",
+            _score(row["genki4k"]) + (f" (published {wild:.3f})" if wild else ""),
+        )
+    return table
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the page: what was measured, and what was not and why."""
+    lines = [
+        "# Results of the recipes",
+        "",
+        "Published and measured accuracy of every recipe, side by side. Measured: on the test "
+        "pictures of the run's own data set, and on GENKI-4K, which nothing was trained, "
+        "calibrated or chosen on; through the detector, a picture without a face found counting "
+        "as wrong; in brackets the 95 % interval (Wilson). Published figures are their sources' "
+        "own, on their own pictures: only where the protocol is the same do they compare.",
+        "",
+        "Written by `edge train --compare RUN… --out docs`.",
+        "",
+        "| seed | recipe | network | faces | weights | published | measured | F1 | GENKI-4K, "
+        "published | GENKI-4K, measured | parameters | multiply-adds | int8 | hours |",
+        "|---|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [_line(row) for row in rows if row.run]
+    absent = [row for row in rows if not row.run]
+    if absent:
+        lines += ["", "## Not measured", ""]
+        lines += ["| seed | recipe | published | why |", "|---|---|--:|---|"]
+        lines += [
+            f"| {row.recipe.seed} | {row.recipe.name} | {_published(row.published)} "
+            f"| {row.reason} |"
+            for row in absent
+        ]
+    protocols = {row.recipe.protocol: row.recipe.seed for row in rows if row.recipe.protocol}
+    lines += ["", "## Protocols of the published figures", ""]
+    lines += [f"- {seed} and alike: {protocol}" for protocol, seed in protocols.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    wild = row.published.get(_WILD)
+    size = f"{row.int8_bytes / 1e3:,.0f} kB" if row.int8_bytes else ""
+    cells = [
+        row.recipe.seed, row.recipe.name, row.network, f"{row.faces:,}", row.weights,
+        _published(row.published), _score(row.tested),
+        f"{row.tested['f1']:.3f}" if row.tested else "", f"{wild:.3f}" if wild else "",
+        _score(row.wild), f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.1f} M", size,
+        f"{row.hours:.1f}",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def _published(published: dict[str, float]) -> str:
+    own = {name: value for name, value in published.items() if name != _WILD}
+    return ", ".join(
+        f"{value:.4f}".rstrip("0") + (f" ({name})" if "-" in name else "")
+        for name, value in own.items()
+    )
+
+
+def _score(score: dict[str, Any] | None) -> str:
+    if not score:
+        return ""
+    low, high = score["ci95"]
+    return f"{score['accuracy']:.3f} ({low:.3f}–{high:.3f})"

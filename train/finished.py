@@ -1,0 +1,136 @@
+"""What is left of a training that has come to its end: the model, its scores and the figures.
+
+In the run folder: model.keras, history.json, config.json and, in plots/, one PNG a figure.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.datasets import Dataset
+from edge.files import replacing, write_json
+from edge.runtime.evaluate import scores_of
+from edge.runtime.judge import Judgement
+from edge.train import networks
+from edge.train.augment import augmented
+from edge.train.config import CONFIG
+from edge.train.facecache import Faces, cut_faces
+from edge.train.heads import bottleneck
+from edge.train.job import validation_split
+from edge.train.looks import label_counts, training_plots
+from edge.train.loop import Trainer
+from edge.train.predict import as_input, predict
+from edge.train.threshold import best_threshold
+
+_MODEL, _PLOTS = "model.keras", "plots"
+_BATCH = 256
+# Faces whose features are drawn, faces that are shown augmented, and how often each.
+_DRAWN, _SHOWN, _WAYS = 2_000, 4, 10
+
+
+def finish_run(
+    trainer: Trainer, config: dict[str, Any], out: Path, datasets: Sequence[Dataset]
+) -> dict[str, Any]:
+    """Save the model, score it and draw it.
+
+    Args:
+        trainer: Whose phases are over.
+        config: Of the run, as begun.
+        out: The run folder.
+        datasets: Of the job; the first one validates and tests.
+
+    Returns:
+        The config with thresholds, scores and sizes, as written.
+    """
+    model, contract = trainer.best_model(), trainer.recipe.contract
+    validation, own = trainer.pupils.validation, trainer.pupils.own
+    probabilities = predict_faces(model, validation)
+    if trainer.recipe.threshold == "validation":
+        config["thresholds"] = [
+            best_threshold(probabilities[:, column], validation.labels[:, column])
+            for column in range(own)
+        ]
+    history = trainer.state.history
+    watched = datasets[0].only(validation_split(datasets[0]))
+    config |= {
+        "accuracy": _scores(watched, validation, probabilities, config),
+        "best_epoch": trainer.state.best_epoch,
+        "parameters": model.count_params(),
+        "multiply_adds": networks.multiply_adds(model),
+        "faces": len(trainer.pupils.faces),
+        "seconds": round(sum(entry["seconds"] for entry in history)),
+    }
+    if datasets[0].count("test"):
+        dataset = datasets[0].only("test")
+        faces = cut_faces([dataset], contract)
+        config["test"] = _scores(dataset, faces, predict_faces(model, faces), config)
+    with replacing(out / _MODEL) as temporary:
+        model.save(temporary)
+    write_json(out / "history.json", history)
+    write_json(out / CONFIG, config)
+    training_plots(
+        out / _PLOTS,
+        history=history,
+        faces=validation,
+        probabilities=probabilities,
+        answers=config["attributes"],
+        thresholds=config["thresholds"],
+        counts=label_counts([one.with_attributes(one.attributes[:own]) for one in datasets]),
+        people=trainer.recipe.task == "identity",
+        examples=_examples(trainer),
+        layers=_layers(model, validation),
+        features=_features(model, validation),
+    )
+    return config
+
+
+def predict_faces(model: keras.Model, faces: Faces) -> NDArray[np.float32]:
+    """Run a network over faces without holding them all: float32 (faces, outputs)."""
+    return np.concatenate(
+        [predict(model, crops, faces.contract) for crops in faces.batches(_BATCH)]
+    )
+
+
+def _scores(
+    dataset: Dataset, faces: Faces, probabilities: NDArray[np.float32], config: dict[str, Any]
+) -> dict[str, Any]:
+    """Score the pictures of one data set; one without a face found counts as wrong."""
+    values = np.full((len(dataset.samples), probabilities.shape[1]), np.nan, np.float32)
+    values[faces.places[:, 1]] = probabilities
+    readable = np.ones(len(values), bool)
+    if not dataset.classes:
+        dataset = dataset.with_attributes(config["attributes"])
+    judgement = Judgement(dataset, readable, ~np.isnan(values[:, 0]), values)
+    return dict(scores_of(judgement, config["thresholds"])["attributes"])
+
+
+def _examples(trainer: Trainer) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return some training faces, and each of them augmented ten ways."""
+    faces = trainer.pupils.faces
+    random = np.random.default_rng(trainer.seed)
+    chosen = random.choice(len(faces), min(_SHOWN, len(faces)), replace=False)
+    crops = faces.crops(chosen)
+    ways = augmented(faces, np.repeat(chosen, _WAYS), trainer.recipe.augmentation, random)
+    return crops, ways.reshape(len(chosen), _WAYS, *crops.shape[1:])
+
+
+def _layers(model: keras.Model, faces: Faces) -> list[tuple[str, NDArray[np.float32]]]:
+    """Return what each convolution makes of the first validation face."""
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    watching = keras.Model(model.input, [layer.output for layer in convolutions])
+    maps = watching.predict_on_batch(as_input(faces.crops([0]), faces.contract))
+    maps = maps if isinstance(maps, list) else [maps]
+    return [
+        (layer.name, np.asarray(found, np.float32)[0])
+        for layer, found in zip(convolutions, maps, strict=True)
+    ]
+
+
+def _features(model: keras.Model, faces: Faces) -> NDArray[np.float32]:
+    """Return what the answers are made of, for the first validation faces: (n, width)."""
+    network = keras.Model(model.input, bottleneck(model))
+    return predict(network, faces.crops(range(min(_DRAWN, len(faces)))), faces.contract)

@@ -1,0 +1,55 @@
+"""What is told of a finished run: small, without paths, fit to be kept with a project."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EdgeError
+from edge.train.config import read_config
+
+_EVALUATIONS = "evaluations"
+# Folders mean nothing elsewhere.
+_LEFT_OUT = ("root",)
+
+
+def report_of(source: Path) -> dict[str, Any]:
+    """Return the report of a run folder, or read one that was kept.
+
+    Args:
+        source: A run folder of `edge train`, or a report as JSON.
+
+    Returns:
+        The run's config, with the results of `edge evaluate` under "evaluations" (by data set,
+        split and crop) and the sizes of its files in bytes under "sizes".
+
+    Raises:
+        EdgeError: It is neither, or the run is unfinished.
+    """
+    if source.is_file():
+        return _kept(source)
+    config = read_config(source)
+    if not (source / "model.keras").is_file():
+        raise EdgeError(
+            f"{source} holds no model.keras: its training has not finished",
+            f"finish it: `edge train --resume --out {source}`",
+        )
+    config["data"] = [
+        {key: value for key, value in entry.items() if key not in _LEFT_OUT}
+        for entry in config["data"]
+    ]
+    evaluations = sorted((source / _EVALUATIONS).glob("*.json"))
+    config["evaluations"] = {path.stem: json.loads(path.read_text()) for path in evaluations}
+    files = [source / "model.keras", *sorted(source.glob("*.tflite"))]
+    config["sizes"] = {file.name: file.stat().st_size for file in files}
+    return config
+
+
+def _kept(file: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(file.read_text())
+        report["evaluations"], report["recipe"]["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EdgeError(
+            f"{file} is no report of a run: {error}", "name run folders, or reports of them"
+        ) from error
+    return dict(report)

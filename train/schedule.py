@@ -1,0 +1,72 @@
+"""How a phase goes: where it stands, its optimiser, and how its rate falls."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from edge.train.recipe import Phase
+
+_WARM_UP_STEPS = 300
+
+
+@dataclass
+class State:
+    """Where a training stands; saved with every checkpoint. Epochs count within their phase."""
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    rate: float = 0.0
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    waited: int = 0
+    stopped: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def rate_of(phase: Phase, state: State, steps: int) -> float:
+    """Return the learning rate of the next step.
+
+    Args:
+        phase: Says how it falls.
+        state: Where the phase stands.
+        steps: Of an epoch.
+    """
+    if phase.schedule != "cosine":
+        return state.rate
+    total = phase.epochs * steps
+    now = state.epoch * steps + state.step
+    warm = min(1.0, (now + 1) / min(_WARM_UP_STEPS, total / 10 + 1))
+    low, high = phase.lowest_rate, phase.learning_rate
+    return warm * (low + (high - low) * (1 + math.cos(math.pi * now / total)) / 2)
+
+
+def follow(phase: Phase, state: State, loss: float) -> bool:
+    """Take note of an epoch's validation loss; say whether it is the best of the phase.
+
+    On a plateau the rate falls, and in the end the phase stops.
+    """
+    if loss < state.best_loss:
+        state.best_loss, state.waited = loss, 0
+        return True
+    state.waited += 1
+    if phase.schedule == "plateau":
+        if state.waited % phase.patience == 0:
+            state.rate = max(state.rate / 10, phase.lowest_rate)
+        state.stopped = state.waited >= 3 * phase.patience
+    return False
+
+
+def optimizer_of(phase: Phase, weight_decay: float) -> keras.optimizers.Optimizer:
+    """Return the optimiser of a phase, not yet built."""
+    makers = {
+        "adam": keras.optimizers.AdamW,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }
+    optimizer = makers[phase.optimizer](phase.learning_rate, weight_decay=weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
