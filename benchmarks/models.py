@@ -1,7 +1,9 @@
 """Which files a --model means: bundled ones, a file, a run folder, or a network of the zoo."""
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -83,10 +85,8 @@ def file_of(source: str) -> Path:
 
 
 def _networks() -> tuple[str, ...]:
-    """Return the networks that a recipe trains, without importing Keras."""
-    from edge.train.recipes import RECIPES
-
-    return tuple(dict.fromkeys(recipe.network for recipe in RECIPES.values()))
+    """Return the networks that can be trained, without importing Keras."""
+    return tuple(tomllib.loads(files("edge.train").joinpath("sizes.toml").read_text("utf-8")))
 
 
 def _of_file(path: Path, source: str) -> Model:

@@ -15,6 +15,7 @@ from edge.errors import EdgeError
 from edge.options import (
     AttributesOption,
     BatchOption,
+    ClassWeightsOption,
     CompareOption,
     Crop,
     DataOption,
@@ -27,6 +28,7 @@ from edge.options import (
     MaxDropOption,
     ModelOption,
     NetworkArgument,
+    PeopleOption,
     RecipeOption,
     ResumeOption,
     RuntimeOption,
@@ -166,13 +168,18 @@ def train(
     subset: SubsetOption = None,
     epochs: EpochsOption = None,
     batch: BatchOption = None,
+    people: PeopleOption = None,
+    class_weights: ClassWeightsOption = False,
     weights: WeightsOption = None,
     teacher: TeacherOption = None,
     seed: SeedOption = 0,
     deterministic: DeterministicOption = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder; default: runs/RECIPE. Of --compare: docs."),
+        typer.Option(
+            metavar="DIR",
+            help="Run folder; default: runs/MODEL-RECIPE.",
+        ),
     ] = None,
     resume: ResumeOption = False,
     listing: Annotated[bool, typer.Option("--list", help="List networks and recipes.")] = False,
@@ -198,14 +205,15 @@ def train(
         print_result(sides.compare(runs, out), sides.table_of, as_json)
         return
     name = network[0] if network else None
-    folder = out or Path("runs") / (recipe or name or "default")
+    folder = out or Path("runs") / ("-".join(filter(None, (name, recipe))) or "default")
     if resume and (folder / "config.json").exists():
         job = jobs.job_of(folder, data or [])
         say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:
         job = jobs.make_job(
             name, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
-            subset=subset, epochs=epochs, batch=batch, weights=weights, teacher=teacher, seed=seed,
+            subset=subset, epochs=epochs, batch=batch, people=people,
+            class_weights=class_weights, weights=weights, teacher=teacher, seed=seed,
             deterministic=deterministic,
         )  # fmt: skip
     config = training.train(job, folder, resume=resume, report=say)

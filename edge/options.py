@@ -59,7 +59,7 @@ KindsOption = Annotated[
 ]
 AttributesOption = Annotated[
     str | None,
-    typer.Option("--attributes", metavar="NAMES", help="What the model shall tell."),
+    typer.Option("--attributes", metavar="NAMES", help="What the model shall tell; or all."),
 ]
 NetworkArgument = Annotated[
     list[str] | None,
@@ -84,10 +84,18 @@ SubsetOption = Annotated[
     ),
 ]
 EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", min=1, metavar="N", help="Instead of the recipe's.")
+    int | None,
+    typer.Option("--epochs", min=1, metavar="N", help="Of each phase, instead of the recipe's."),
 ]
 BatchOption = Annotated[
     int | None, typer.Option("--batch", min=1, metavar="N", help="Faces a step.")
+]
+PeopleOption = Annotated[
+    int | None,
+    typer.Option("--people", min=2, metavar="N", help="How many to tell apart, of identities."),
+]
+ClassWeightsOption = Annotated[
+    bool, typer.Option("--class-weights", help="Let yes and no of each attribute count alike.")
 ]
 WeightsOption = Annotated[
     str | None,

@@ -42,7 +42,7 @@ def load(path: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]], dict[str, 
         with path.open("rb") as file, np.load(file) as arrays:
             state = json.loads(str(arrays["state"]))
             live, best = (
-                [arrays[name] for name in sorted(arrays.files) if name.startswith(kind)]
+                [arrays[name] for name in sorted(arrays.files, key=_place) if name.startswith(kind)]
                 for kind in ("live/", "best/")
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -55,3 +55,9 @@ def load(path: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]], dict[str, 
             "finish with that version, or start again without --resume",
         )
     return live, best, state
+
+
+def _place(name: str) -> int:
+    """Return the number of an array; there may be more of them than its digits were made for."""
+    number = name.rpartition("/")[2]
+    return int(number) if number.isdecimal() else -1

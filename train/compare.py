@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.files import write_bytes, write_json
 from edge.train.recipe import Recipe
@@ -86,6 +87,11 @@ def compare(sources: Sequence[Path], out: Path | None) -> dict[str, Any]:
     if not sources:
         raise EdgeError("no runs to compare", "name run folders: edge train --compare runs/*")
     reports = [report_of(source) for source in sources]
+    names = [report["name"] for report in reports]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EdgeError(
+            f"two runs are called {', '.join(twice)}", "give their folders different names"
+        )
     rows = rows_of(reports)
     if out is not None:
         for report in reports:
@@ -104,6 +110,10 @@ def rows_of(reports: Sequence[dict[str, Any]]) -> list[Row]:
         if recipe.seed and not any(row.network == recipe.network for row in rows if
                                    row.recipe is recipe):  # fmt: skip
             rows.append(Row(recipe=recipe, network=recipe.network, reason=_reason(recipe)))
+    strange = [report for report in reports if report["recipe"]["name"] not in RECIPES]
+    for report in strange:
+        contract = InputContract.from_json(report["contract"])
+        rows.append(_measured(Recipe.from_json(report["recipe"], contract), report))
     return rows
 
 
@@ -117,11 +127,11 @@ def _measured(recipe: Recipe, report: dict[str, Any]) -> Row:
         recipe=recipe,
         network=report["recipe"]["network"],
         run=report["name"],
-        tested=evaluated.get(attribute) or report.get("test", {}).get(attribute),
+        tested=report.get("test", {}).get(attribute) or evaluated.get(attribute),
         wild=wild.get(attribute),
         data=data,
         faces=report["faces"],
-        weights=report["weights"],
+        weights=report["weights_used"],
         parameters=report["parameters"],
         multiply_adds=report["multiply_adds"],
         int8_bytes=min(sizes, default=None),

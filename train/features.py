@@ -3,6 +3,7 @@
 Kept as float16, which halves them and moves no decision.
 """
 
+import os
 import shutil
 import tempfile
 from hashlib import sha256
@@ -41,17 +42,20 @@ def features_of(
         EdgeError: There is no room for them.
     """
     path = home() / "features" / f"{_key(network, faces, mirrored)}.npy"
-    if not path.is_file():
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # absent, or cut short by a power cut
         _fill(path, network, faces, what, mirrored)
     return np.load(path, mmap_mode="r")
 
 
 def _key(network: keras.Model, faces: Faces, mirrored: bool) -> str:
-    names = "\0".join(faces.names)
-    about = f"{_VERSION}\0{mirrored}\0{faces.contract}\0{names}"
-    digest = sha256(about.encode(errors="surrogateescape"))
-    # Names may be the same in other folders: some faces tell them apart.
-    digest.update(faces.crops(range(0, len(faces), len(faces) // 64 + 1)).tobytes())
+    digest = sha256(f"{_VERSION}\0{mirrored}\0{faces.contract}".encode())
+    for part in faces.wide:
+        # A cache of faces is named by all that decides them; faces in memory are their own name.
+        path = getattr(part, "path", None)
+        digest.update(path.parent.name.encode() if path else np.asarray(part).tobytes())
+    digest.update(faces.places.tobytes())
     # Without the names of the layers, which a process counts up.
     for layer in network.layers:
         digest.update(type(layer).__name__.encode())
@@ -85,6 +89,8 @@ def _fill(path: Path, network: keras.Model, faces: Faces, what: str, mirrored: b
                     found = (found + run(crops[:, :, ::-1])) / np.float32(2)
                 file.write(found.astype(np.float16).tobytes())
                 advance(len(crops))
+            file.flush()
+            os.fsync(file.fileno())
         (folder / "rows").rename(path)
     except OSError as error:
         raise EdgeError(

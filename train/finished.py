@@ -18,7 +18,7 @@ from edge.runtime.judge import Judgement
 from edge.train import networks
 from edge.train.augment import augmented
 from edge.train.config import CONFIG
-from edge.train.facecache import Faces, cut_faces
+from edge.train.facecache import Faces
 from edge.train.heads import bottleneck
 from edge.train.job import validation_split
 from edge.train.looks import label_counts, training_plots
@@ -26,27 +26,32 @@ from edge.train.loop import Trainer
 from edge.train.predict import as_input, predict
 from edge.train.threshold import best_threshold
 
-_MODEL, _PLOTS = "model.keras", "plots"
+MODEL, _PLOTS = "model.keras", "plots"
 _BATCH = 256
 # Faces whose features are drawn, faces that are shown augmented, and how often each.
 _DRAWN, _SHOWN, _WAYS = 2_000, 4, 10
 
 
 def finish_run(
-    trainer: Trainer, config: dict[str, Any], out: Path, datasets: Sequence[Dataset]
+    trainer: Trainer,
+    config: dict[str, Any],
+    out: Path,
+    datasets: Sequence[Dataset],
+    test: Faces | None,
 ) -> dict[str, Any]:
-    """Save the model, score it and draw it.
+    """Score the model, draw it, and save it last: a folder that holds it is whole.
 
     Args:
         trainer: Whose phases are over.
         config: Of the run, as begun.
         out: The run folder.
         datasets: Of the job; the first one validates and tests.
+        test: Faces of its test pictures, if there are any.
 
     Returns:
         The config with thresholds, scores and sizes, as written.
     """
-    model, contract = trainer.best_model(), trainer.recipe.contract
+    model = trainer.best_model()
     validation, own = trainer.pupils.validation, trainer.pupils.own
     probabilities = predict_faces(model, validation)
     if trainer.recipe.threshold == "validation":
@@ -64,12 +69,9 @@ def finish_run(
         "faces": len(trainer.pupils.faces),
         "seconds": round(sum(entry["seconds"] for entry in history)),
     }
-    if datasets[0].count("test"):
-        dataset = datasets[0].only("test")
-        faces = cut_faces([dataset], contract)
-        config["test"] = _scores(dataset, faces, predict_faces(model, faces), config)
-    with replacing(out / _MODEL) as temporary:
-        model.save(temporary)
+    if test is not None:
+        tested = datasets[0].only("test")
+        config["test"] = _scores(tested, test, predict_faces(model, test), config)
     write_json(out / "history.json", history)
     write_json(out / CONFIG, config)
     training_plots(
@@ -85,6 +87,8 @@ def finish_run(
         layers=_layers(model, validation),
         features=_features(model, validation),
     )
+    with replacing(out / MODEL) as temporary:
+        model.save(temporary)
     return config
 
 
@@ -98,7 +102,7 @@ def predict_faces(model: keras.Model, faces: Faces) -> NDArray[np.float32]:
 def _scores(
     dataset: Dataset, faces: Faces, probabilities: NDArray[np.float32], config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Score the pictures of one data set; one without a face found counts as wrong."""
+    """Score the pictures of one data set; one without a face, or unreadable, counts as wrong."""
     values = np.full((len(dataset.samples), probabilities.shape[1]), np.nan, np.float32)
     values[faces.places[:, 1]] = probabilities
     readable = np.ones(len(values), bool)
@@ -120,7 +124,8 @@ def _examples(trainer: Trainer) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 def _layers(model: keras.Model, faces: Faces) -> list[tuple[str, NDArray[np.float32]]]:
     """Return what each convolution makes of the first validation face."""
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+    convolutions = [layer for layer in model.layers if isinstance(layer, kinds)]
     watching = keras.Model(model.input, [layer.output for layer in convolutions])
     maps = watching.predict_on_batch(as_input(faces.crops([0]), faces.contract))
     maps = maps if isinstance(maps, list) else [maps]
@@ -133,4 +138,4 @@ def _layers(model: keras.Model, faces: Faces) -> list[tuple[str, NDArray[np.floa
 def _features(model: keras.Model, faces: Faces) -> NDArray[np.float32]:
     """Return what the answers are made of, for the first validation faces: (n, width)."""
     network = keras.Model(model.input, bottleneck(model))
-    return predict(network, faces.crops(range(min(_DRAWN, len(faces)))), faces.contract)
+    return predict_faces(network, faces.subset(np.arange(min(_DRAWN, len(faces)))))

@@ -63,6 +63,8 @@ def make_job(
     subset: str | None,
     epochs: int | None,
     batch: int | None,
+    people: int | None,
+    class_weights: bool,
     weights: str | None,
     teacher: str | None,
     seed: int,
@@ -80,6 +82,8 @@ def make_job(
         subset: "TRAIN,VAL,TEST" or "all"; None takes the recipe's.
         epochs: In place of the recipe's, of each phase.
         batch: In place of the recipe's.
+        people: In place of the recipe's.
+        class_weights: True weighs yes and no alike, whatever the recipe says.
         weights: In place of the recipe's.
         teacher: As `Job`; None takes the published weights of the recipe's teacher.
         seed: As `Job`.
@@ -98,8 +102,17 @@ def make_job(
     if epochs is not None:
         phases = tuple(replace(phase, epochs=epochs) for phase in chosen.phases)
         chosen = replace(chosen, phases=phases)
-    if batch is not None:
-        chosen = replace(chosen, batch=batch)
+    chosen = replace(
+        chosen,
+        batch=batch or chosen.batch,
+        people=people or chosen.people,
+        class_weights=class_weights or chosen.class_weights,
+    )
+    if teacher and all(phase.goal == "labels" for phase in chosen.phases):
+        raise EdgeError(
+            f"recipe {chosen.name} has no phase in which a teacher takes part",
+            "leave --teacher out, or choose one that has: --recipe default-taught",
+        )
     names = chosen.attributes
     if attributes is not None:
         names = tuple(name.strip() for name in attributes.split(",") if name.strip())
@@ -114,9 +127,14 @@ def make_job(
         subset=chosen.subset if subset is None else _counts(subset),
         seed=seed,
         deterministic=deterministic,
-        weights=weights or chosen.weights,
-        teacher=teacher or ("imagenet" if chosen.teacher else ""),
+        weights=_source(weights or chosen.weights),
+        teacher=_source(teacher or ("imagenet" if chosen.teacher else "")),
     )
+
+
+def _source(word: str) -> str:
+    """Return a word as it is, and a path so that it is found from any folder."""
+    return str(Path(word).resolve()) if word and Path(word).exists() else word
 
 
 def _chosen(network: str | None, recipe: str | None) -> Recipe:

@@ -212,6 +212,8 @@ def keep_evaluation(
     folder = plots
     if run is not None:
         name = f"{result['dataset']}-{result['split']}-{result['crop']}"
+        if result["detector"] != subject.contract.detector:
+            name += f"-{result['detector']}"
         folder = plots or run / "evaluations" / name
         try:
             write_json(run / "evaluations" / f"{name}.json", result)

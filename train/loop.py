@@ -31,7 +31,7 @@ from edge.train.losses import (
 from edge.train.predict import as_input
 from edge.train.pupils import Pupils
 from edge.train.recipe import Phase, Recipe
-from edge.train.schedule import State, follow, optimizer_of, rate_of
+from edge.train.schedule import State, follow, losses_compare, optimizer_of, rate_of
 from edge.train.variables import assign, shapes_of, value, values
 
 Batch = tuple[NDArray[np.generic], NDArray[np.float32]]
@@ -67,6 +67,8 @@ class Trainer:
         self.trained = self._build(pupils.answers, policy, prepare=prepare)
         self.finished = self._build(pupils.own, "float32", finished=True)
         self._best = values(self.trained.weights)
+        for phase in recipe.phases:
+            self._require(phase)
         self._enter(0)
 
     def _build(
@@ -99,9 +101,11 @@ class Trainer:
 
     def _enter(self, at: int) -> None:
         """Begin a phase from the best weights of the one before."""
-        history = self.state.history
-        self.state = State(phase=at, history=history)
+        before = self.state
+        self.state = State(phase=at, history=before.history)
         phase = self.phase
+        if at and losses_compare(self.recipe.phases[at - 1], phase):
+            self.state.best_loss, self.state.best_epoch = before.best_loss, before.best_epoch
         self.state.rate = phase.learning_rate
         assign(self.trained.weights, self._best)
         self._unfreeze(phase)
@@ -109,11 +113,6 @@ class Trainer:
         self.rows = self.pupils.rows(first_only=phase.first_only)
         self.batch = self.recipe.batch
         self.steps = len(self.rows) // self.batch
-        if not self.steps:
-            raise EdgeError(
-                f"a batch of {self.batch} is larger than the {len(self.rows)} training faces",
-                f"give more pictures, or --batch {max(len(self.rows) // 2, 1)}",
-            )
         self.network = self._learner(phase)
         self._judging = keras.Model(
             self.finished.get_layer(POOLED).output if phase.stored else self.finished.input,
@@ -133,9 +132,25 @@ class Trainer:
         # Copies: the arrays that NumPy is shown may be the variables' own memory.
         self._average = values(self.network.weights) if self.recipe.average else []
 
+    def _require(self, phase: Phase) -> None:
+        """Refuse a phase that cannot be trained before time is spent on those before it."""
+        networks.layers_from(self.trained, phase.trains, self._last_block)
+        faces = len(self.pupils.rows(first_only=phase.first_only))
+        if faces < self.recipe.batch:
+            raise EdgeError(
+                f"a batch of {self.recipe.batch} is larger than the {faces} training faces",
+                f"give more pictures, or --batch {max(faces // 2, 1)}",
+            )
+        if phase.goal in ("bottleneck", "cosine"):
+            self._require_width(int(bottleneck(self.trained).shape[-1]))
+
+    @property
+    def _last_block(self) -> str:
+        return networks.network_named(self.recipe.network).last_block
+
     def _unfreeze(self, phase: Phase) -> None:
-        last_block = networks.network_named(self.recipe.network).last_block
-        learns = set(map(id, networks.layers_from(self.trained, phase.trains, last_block)))
+        layers_from = networks.layers_from(self.trained, phase.trains, self._last_block)
+        learns = set(map(id, layers_from))
         for layer in self.trained.layers:
             norm = isinstance(layer, layers.BatchNormalization)
             layer.trainable = id(layer) in learns and (phase.statistics or not norm)
@@ -144,9 +159,7 @@ class Trainer:
         """Return what learns in a phase: from crops or stored features to what its loss wants."""
         outputs = self.trained.get_layer(LOGITS).output
         if phase.goal in ("bottleneck", "cosine"):
-            features = bottleneck(self.trained)
-            self._require_width(int(features.shape[-1]))
-            outputs = layers.Concatenate(dtype="float32")([outputs, features])
+            outputs = layers.Concatenate(dtype="float32")([outputs, bottleneck(self.trained)])
         inputs = self.trained.get_layer(POOLED).output if phase.stored else self.trained.input
         return keras.Model(inputs, outputs)
 
@@ -188,7 +201,7 @@ class Trainer:
                 trained = (self.steps - already) * self.batch
                 self._close_epoch(loss, trained / seconds, seconds)
                 self.save(path)
-                report(describe(self.state.history[-1], self.phase.epochs))
+                report(self._described())
             if self.state.phase + 1 == len(self.recipe.phases):
                 return
             self._enter(self.state.phase + 1)
@@ -289,6 +302,16 @@ class Trainer:
             self._best = weights
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
 
+    def _described(self) -> str:
+        """Return one line about the epoch that was just finished."""
+        entry = self.state.history[-1]
+        right = ", ".join(f"{name} {value:.4f}" for name, value in entry["val_accuracy"].items())
+        return (
+            f"{entry['phase']}, epoch {self.state.epoch}/{self.phase.epochs}: loss "
+            f"{entry['loss']:.4f}, validation {entry['val_loss']:.4f} ({right or 'features'}), "
+            f"rate {entry['rate']:.1e}, {entry['images_per_s']:.0f} images/s"
+        )
+
     def _move_average(self) -> None:
         """Let the average follow the weights, batch statistics included; quickly at first."""
         if not self.recipe.average:
@@ -387,14 +410,4 @@ def _other_network(path: Path) -> EdgeError:
     return EdgeError(
         f"{path} holds the weights of another network",
         "resume with the recipe and attributes it was started with",
-    )
-
-
-def describe(epoch: dict[str, Any], epochs: int) -> str:
-    """Return one line about a finished epoch."""
-    accuracy = ", ".join(f"{name} {value:.4f}" for name, value in epoch["val_accuracy"].items())
-    return (
-        f"{epoch['phase']}, epoch {epoch['epoch']}: loss {epoch['loss']:.4f}, validation "
-        f"{epoch['val_loss']:.4f} ({accuracy or 'features'}), rate {epoch['rate']:.1e}, "
-        f"{epoch['images_per_s']:.0f} images/s"
     )

@@ -59,8 +59,7 @@ def _masked_cross_entropy(labels: Any, logits: Any, weights: Any, classes: tuple
     weights, yes, no = (ops.convert_to_tensor(one) for one in (weights, *classes))
     known = ops.equal(labels, labels)
     target = ops.where(known, labels, 0.0)
-    each = ops.maximum(logits, 0.0) - logits * target + ops.log1p(ops.exp(-ops.absolute(logits)))
-    each = each * (target * yes + (1 - target) * no)
+    each = target * yes * ops.softplus(-logits) + (1 - target) * no * ops.softplus(logits)
     return ops.sum(ops.where(known, each, 0.0) * weights, axis=-1)
 
 

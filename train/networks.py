@@ -115,6 +115,11 @@ def layers_from(network: keras.Model, first: str, last_block: str) -> list[keras
     """
     if first == "all":
         return list(network.layers)
+    if first == "last block" and not last_block:
+        raise EdgeError(
+            f"{network.name} has no last block to unfreeze",
+            "choose a recipe without one, or a backbone of `edge train --list`",
+        )
     name = {"head": POOLED, "last block": last_block}.get(first, first)
     names = [layer.name for layer in network.layers]
     if name not in names:

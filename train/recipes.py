@@ -193,9 +193,9 @@ _TAUGHT = replace(
 _GENTLE = Augmentation(
     turn=8, shift=0.06, shear=0.05, light=0.25, colour=0.12, kernel=0.25, noise=6
 )
-_DEFAULT = Recipe(
-    name="default",
-    about="the bundled model: `proposed` at 96×96, all attributes teach, cosine schedule",
+_PROPOSED_96 = Recipe(
+    name="proposed-96",
+    about="`proposed` at 96×96: all attributes teach, cosine schedule",
     network="proposed",
     contract=InputContract(width=96, height=96),
     augmentation=_GENTLE,
@@ -220,10 +220,10 @@ _TEACHER = Recipe(
     average=0.998,
     folded=True,
 )
-_COMPACT = replace(
-    _DEFAULT,
-    name="compact",
-    about="our own network for int8, on all attributes",
+_DEFAULT = replace(
+    _PROPOSED_96,
+    name="default",
+    about="the bundled model: our own network for int8, all attributes teach",
     network="compact",
     contract=InputContract(width=80, height=80),
     augmentation=replace(PHONE, turn=8, shift=0.06, shear=0.05),
@@ -336,14 +336,14 @@ RECIPES = {
             cut="conv_pw_6_relu",
             phases=(_FROZEN, replace(_LOWER, trains="all")),
         ),
+        _PROPOSED_96,
         _DEFAULT,
         _TEACHER,
-        _COMPACT,
         replace(
-            _COMPACT,
-            name="compact-taught",
+            _DEFAULT,
+            name="default-taught",
             about="the same, taught by the run that --teacher names",
-            phases=(replace(_COMPACT.phases[0], goal="answers"),),
+            phases=(replace(_DEFAULT.phases[0], goal="answers"),),
         ),
     )
 }

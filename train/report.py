@@ -10,6 +10,7 @@ from edge.train.config import read_config
 _EVALUATIONS = "evaluations"
 # Folders mean nothing elsewhere.
 _LEFT_OUT = ("root",)
+_NEEDED = ("task", "attributes", "faces", "weights_used", "parameters", "multiply_adds", "seconds")
 
 
 def report_of(source: Path) -> dict[str, Any]:
@@ -37,6 +38,13 @@ def report_of(source: Path) -> dict[str, Any]:
         {key: value for key, value in entry.items() if key not in _LEFT_OUT}
         for entry in config["data"]
     ]
+    missing = [name for name in _NEEDED if name not in config]
+    if missing:
+        raise EdgeError(
+            f"the config.json of {source} lacks {', '.join(missing)}",
+            f"finish the run: `edge train --resume --out {source}`",
+        )
+    config |= {"weights": config["weights_used"], "teacher": Path(config["teacher"]).name}
     evaluations = sorted((source / _EVALUATIONS).glob("*.json"))
     config["evaluations"] = {path.stem: json.loads(path.read_text()) for path in evaluations}
     files = [source / "model.keras", *sorted(source.glob("*.tflite"))]
@@ -47,7 +55,8 @@ def report_of(source: Path) -> dict[str, Any]:
 def _kept(file: Path) -> dict[str, Any]:
     try:
         report = json.loads(file.read_text())
-        report["evaluations"], report["recipe"]["name"]
+        for name in (*_NEEDED, "evaluations", "sizes", "recipe", "contract", "name", "data"):
+            report[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EdgeError(
             f"{file} is no report of a run: {error}", "name run folders, or reports of them"

@@ -17,9 +17,9 @@ from edge.errors import EdgeError
 from edge.files import write_json
 from edge.train.balance import class_weights, require_both_classes
 from edge.train.config import CONFIG, read_config
-from edge.train.facecache import cut_faces
+from edge.train.facecache import Faces, cut_faces
 from edge.train.filters import mean_image, set_mean_image
-from edge.train.finished import finish_run
+from edge.train.finished import MODEL, finish_run
 from edge.train.job import Job, config_of, load_data, validation_split, with_all_attributes
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
@@ -46,6 +46,11 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     """
     if (out / CONFIG).exists() and not resume:
         raise EdgeError(f"{out} already holds a run", "add --resume, or choose another --out")
+    if (out / MODEL).exists():
+        report(f"{out} is finished")
+        return read_config(out)
+    if "answers" in {phase.goal for phase in job.recipe.phases}:
+        _teacher_run(job)
     if job.deterministic:
         _be_deterministic()
     _require_writable(out)
@@ -54,9 +59,10 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     config = config_of(job, out.resolve().name, datasets)
     _check_unchanged(out, config)
     pupils = _pupils(job, datasets, report)
+    test = _test_faces(job, datasets[0], report)
 
     def prepare(network: keras.Model) -> None:
-        config["weights"] = load_weights(network, job.recipe.network, job.weights)
+        config["weights_used"] = load_weights(network, job.recipe.network, job.weights)
         set_mean_image(network, lambda: mean_image(pupils.faces))
 
     trainer = Trainer(job.recipe, pupils, seed=job.seed, policy=job.policy, prepare=prepare)
@@ -64,7 +70,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     if resume and (out / _CHECKPOINT).exists():
         trainer.resume(out / _CHECKPOINT)
     trainer.fit(out / _CHECKPOINT, report)
-    return finish_run(trainer, config, out, datasets)
+    return finish_run(trainer, config, out, datasets, test)
 
 
 def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:
@@ -105,6 +111,17 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
         teacher_features=taught,
         validation_features=watched_features,
     )
+
+
+def _test_faces(job: Job, dataset: Dataset, report: Callable[[str], None]) -> Faces | None:
+    """Cut the test faces before hours are spent; without any there is no test score."""
+    if not dataset.count("test"):
+        return None
+    try:
+        return cut_faces([dataset.only("test")], job.recipe.contract)
+    except EdgeError as error:
+        report(f"no test score: {error.message}")
+        return None
 
 
 def _teacher_run(job: Job) -> Path:

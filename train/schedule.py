@@ -44,6 +44,11 @@ def rate_of(phase: Phase, state: State, steps: int) -> float:
     return warm * (low + (high - low) * (1 + math.cos(math.pi * now / total)) / 2)
 
 
+def losses_compare(one: Phase, other: Phase) -> bool:
+    """Say whether the validation losses of two phases mean the same."""
+    return (one.goal == "bottleneck") == (other.goal == "bottleneck")
+
+
 def follow(phase: Phase, state: State, loss: float) -> bool:
     """Take note of an epoch's validation loss; say whether it is the best of the phase.
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge.assets import fetch
+from edge.environment import fingerprint
 from edge.errors import EdgeError
 from edge.images import read_picture
 from edge.modelfile import read_model, resolve_model
@@ -57,6 +58,8 @@ def test_probabilities_are_those_of_litert(name, crops):
 
 @pytest.mark.data
 def test_probabilities_are_those_of_litert_on_many_faces(data_dir):
+    if not {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp"} & set(fingerprint(1, "")["isa"]):
+        pytest.skip("without VNNI OpenVINO's int8 differs by up to 0.2 in a probability")
     pictures = map(read_picture, sorted((data_dir / "genki4k" / "files").iterdir())[:40])
     crops = crops_of(pictures)
     litert, openvino = both("default")

@@ -16,7 +16,8 @@ def report(recipe: str, **changes: object) -> dict:
     chosen = recipe_named(recipe)
     return {
         "schema": 2, "name": recipe, "recipe": chosen.to_json(), "task": chosen.task,
-        "attributes": list(chosen.attributes), "weights": "none", "faces": 9_991,
+        "attributes": list(chosen.attributes), "weights_used": "none", "faces": 9_991,
+        "contract": chosen.contract.to_json(),
         "data": [{"dataset": "celeba"}], "test": {"Smiling": SCORE}, "parameters": 98_000,
         "multiply_adds": 149_000_000, "seconds": 5400, "evaluations": {},
         "sizes": {"model.keras": 400_000, "simple-int8.tflite": 105_000},
@@ -49,14 +50,32 @@ def test_another_network_in_a_recipe_is_not_set_beside_its_figure():
     ]
 
 
-def test_an_evaluation_of_the_run_is_taken_before_its_own_test():
+def test_the_runs_own_test_is_taken_before_an_evaluation_of_more_pictures():
     found = SCORE | {"accuracy": 0.9}
     evaluations = {
         "celeba-test-detect": {"attributes": {"Smiling": found}},
         "genki4k-test-detect": {"attributes": {"Smiling": SCORE}},
     }
     (row,) = [row for row in rows_of([report("proposed", evaluations=evaluations)]) if row.run]
-    assert (row.tested, row.wild) == (found, SCORE)
+    assert (row.tested, row.wild) == (SCORE, SCORE)
+    without = report("proposed", evaluations=evaluations, test={})
+    (row,) = [row for row in rows_of([without]) if row.run]
+    assert row.tested == found
+
+
+def test_a_run_of_a_recipe_that_is_no_more_keeps_its_row():
+    old = report("simple-cnn")
+    old["recipe"] = old["recipe"] | {"name": "of-old"}
+    (row,) = [row for row in rows_of([old]) if row.run]
+    assert (row.recipe.name, row.tested) == ("of-old", SCORE)
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path: Path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.json").write_text(json.dumps(report("simple-cnn")))
+    with pytest.raises(EdgeError, match="two runs are called simple-cnn"):
+        compare([tmp_path / "a" / "x.json", tmp_path / "b" / "x.json"], None)
 
 
 def test_the_page_says_what_was_measured_and_what_was_not():

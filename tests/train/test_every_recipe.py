@@ -55,7 +55,8 @@ def make(data_dir):
         return make_job(
             network, recipe, data=[data_dir / "celeba"], kinds=[],
             attributes=None if identity else "Smiling", subset="all" if identity else "16,8,8",
-            epochs=None, batch=None, weights=weights, teacher=teacher or None, seed=0,
+            epochs=None, batch=None, people=None, class_weights=False,
+            weights=weights, teacher=teacher or None, seed=0,
             deterministic=False,
         )  # fmt: skip
 
@@ -68,7 +69,7 @@ def make(data_dir):
     ("recipe", "network"),
     [
         ("vgg19-fine-tuned", "mobilenet-v2-0.35"),
-        ("compact", None),
+        ("default", None),
         pytest.param("simple-cnn-augmented", None, marks=pytest.mark.slow),
         pytest.param("vgg19-joined", "mobilenet-v2-0.35", marks=pytest.mark.slow),
         pytest.param("vgg16-features", "mobilenet-v2-0.35", marks=pytest.mark.slow),
@@ -79,7 +80,7 @@ def test_every_kind_of_recipe_trains_and_converts(make, tmp_path, data_dir, reci
     name = network or recipe_named(recipe).network
     weights = str(data_dir / "weights" / _WEIGHTS[name]) if name in _WEIGHTS else "none"
     config = drive(two_steps(make(network, recipe, weights=weights), 64), tmp_path / "run")
-    assert config["weights"].startswith(Path(weights).name)
+    assert config["weights_used"].startswith(Path(weights).name)
     assert config["test"]["Smiling"]["labelled"] == 8
     if recipe_named(recipe).threshold == "validation":
         assert config["thresholds"] != [0.5]
@@ -102,10 +103,10 @@ def test_every_kind_of_recipe_for_people_trains_and_converts(make, tmp_path, dat
 
 @pytest.mark.slow
 def test_any_run_teaches_any_network(make, tmp_path):
-    drive(two_steps(make(None, "compact"), 32), tmp_path / "teacher")
-    taught = make("simple-cnn", "compact-taught", teacher=str(tmp_path / "teacher"))
+    drive(two_steps(make(None, "default"), 32), tmp_path / "teacher")
+    taught = make("simple-cnn", "default-taught", teacher=str(tmp_path / "teacher"))
     config = drive(two_steps(taught, 48), tmp_path / "run")
-    assert config["teacher"] == str(tmp_path / "teacher")
+    assert Path(config["teacher"]) == (tmp_path / "teacher").resolve()
 
 
 @pytest.mark.slow
@@ -121,7 +122,7 @@ def test_every_network_trains_and_converts(make, tmp_path, network):
 def test_every_recipe_trains_and_converts(make, tmp_path, data_dir, recipe):
     chosen = recipe_named(recipe)
     teacher = str(data_dir / "weights" / _WEIGHTS["mobilenet"]) if chosen.teacher else ""
-    if recipe == "compact-taught":
+    if recipe == "default-taught":
         teacher = str(tmp_path / "teacher")
-        drive(two_steps(make(None, "compact"), _SIDE), tmp_path / "teacher")
+        drive(two_steps(make(None, "default"), _SIDE), tmp_path / "teacher")
     drive(two_steps(make(None, recipe, teacher=teacher), _SIDE), tmp_path / "run")

@@ -130,6 +130,33 @@ def test_a_checkpoint_of_another_network_is_refused(make, tmp_path):
         make(normalised=True).resume(tmp_path / "one.npz")
 
 
+def test_a_checkpoint_of_more_than_a_thousand_arrays_comes_back_in_order(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    arrays = [np.array([at]) for at in range(1_203)]
+    checkpoint.save(path, arrays, arrays[:3], {"epoch": 1})
+    live, best, _ = checkpoint.load(path)
+    assert [int(one[0]) for one in live] == list(range(1_203))
+    assert [int(one[0]) for one in best] == [0, 1, 2]
+
+
+def test_a_phase_that_cannot_be_trained_is_refused_before_the_first(make):
+    with pytest.raises(EdgeError, match="proposed has no last block"):
+        make(_HEAD, replace(_REST, trains="last block"))
+
+
+def test_a_later_phase_that_makes_nothing_better_leaves_the_weights_of_the_one_before(
+    make, tmp_path
+):
+    worse = Phase(name="worse", epochs=1, learning_rate=0.3)
+    trainer = make(_HEAD, worse)
+    trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
+    losses = [entry["val_loss"] for entry in trainer.state.history]
+    assert losses[2] > min(losses[:2])
+    assert trainer.state.best_epoch in (1, 2)
+    trainer.best_model()
+    assert trainer._validate()["val_loss"] == pytest.approx(min(losses[:2]), rel=1e-5)
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     path = tmp_path / "checkpoint.npz"
     checkpoint.save(path, [np.ones(9)], [], {"epoch": 1})

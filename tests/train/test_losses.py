@@ -36,6 +36,15 @@ def test_weights_of_classes_weigh_yes_and_no_apart():
     assert (yes, no) == (pytest.approx(3 * np.log(2)), pytest.approx(0.5 * np.log(2)))
 
 
+def test_weighted_classes_move_the_best_answer_between_a_teachers_yes_and_no():
+    weights = np.array([3.0], np.float32), np.array([1.0], np.float32)
+    loss = objective(Phase(), "attributes", 1, attribute_weights(1, 1, 0.0), weights)
+    logits = np.linspace(-3, 3, 601, dtype=np.float32)[:, None]
+    losses = np.asarray(loss(np.full((601, 1), 0.5, np.float32), logits))
+    # Three parts yes, one part no.
+    assert 1 / (1 + np.exp(-logits[losses.argmin(), 0])) == pytest.approx(0.75, abs=0.01)
+
+
 def test_the_loss_of_people_is_the_cross_entropy_of_a_softmax():
     loss = objective(Phase(), "identity", 4, attribute_weights(4, 4, 0.0), even(4))
     logits = np.array([[1.0, 2.0, 3.0, 4.0]], np.float32)

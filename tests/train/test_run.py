@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -86,6 +87,7 @@ def test_a_finished_run_is_not_overwritten(run, job):
 
 def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_path):
     shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "model.keras").unlink()
     shutil.copytree(portraits, tmp_path / "pictures")
     next((tmp_path / "pictures" / "train" / "dark").iterdir()).unlink()
     changed = replace(job, data=((tmp_path / "pictures", "auto"),))
@@ -102,12 +104,14 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
         ({"kinds": ["celeba", "mtfl"]}, "2 --dataset for 1 --data"),
         ({"attributes": " , "}, "no attributes to learn"),
         ({"subset": "10,20"}, "subset is 10,20, expected three counts"),
+        ({"teacher": "runs/teacher"}, "recipe default has no phase in which a teacher"),
     ],
 )
 def test_words_that_name_nothing_are_refused(words, message):
     given = {
         "network": None, "recipe": None, "data": [Path("faces")], "kinds": [],
         "attributes": "Smiling", "subset": None, "epochs": None, "batch": None,
+        "people": None, "class_weights": False,
         "weights": None, "teacher": None, "seed": 0, "deterministic": False,
     }  # fmt: skip
     given |= words
@@ -142,6 +146,39 @@ def test_either_of_two_classes_can_be_learned(job, portraits, tmp_path):
     assert list(config["accuracy"]) == ["bright"]
 
 
+def test_a_finished_run_is_left_as_it_is(run, job):
+    before = (run / "config.json").read_bytes(), (run / "model.keras").read_bytes()
+    said: list[str] = []
+    config = train(job, run, resume=True, report=said.append)
+    assert said == [f"{run} is finished"]
+    assert config == json.loads(before[0])
+    assert before == ((run / "config.json").read_bytes(), (run / "model.keras").read_bytes())
+
+
+def test_a_run_that_began_with_weights_can_be_resumed(run, job, tmp_path):
+    second = replace(job, weights=str(run), recipe=replace(job.recipe, phases=(Phase(epochs=1),)))
+    begun = tmp_path / "begun"
+    train(second, begun, resume=False, report=lambda line: None)
+    (begun / "model.keras").unlink()
+    config = train(job_of(begun), begun, resume=True, report=lambda line: None)
+    assert config["weights"] == str(run)
+    assert config["weights_used"].startswith("tiny/model.keras sha256 ")
+
+
+def test_without_a_test_face_there_is_a_model_and_no_test_score(job, portraits, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(portraits, root)
+    for picture in (root / "test").rglob("*.png"):
+        cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    blind = replace(
+        job, data=((root, "folder"),), recipe=replace(job.recipe, phases=(Phase(epochs=1),))
+    )
+    said: list[str] = []
+    config = train(blind, tmp_path / "run", resume=False, report=said.append)
+    assert "no test score: no face found in 8 pictures" in said
+    assert "test" not in config
+
+
 @pytest.mark.parametrize("text", ["[1]", '{"schema": 1}', '{"schema": null}', "not json"])
 def test_a_damaged_config_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
@@ -158,8 +195,10 @@ from edge.train.recipes import recipe_named
 from edge.train import job as jobs, loop, run
 loop._CHECKPOINT_EVERY_S = 0.0
 recipe = recipe_named("default")
-recipe = replace(recipe, contract=InputContract(width=32, height=32), batch=4,
-                 phases=(replace(recipe.phases[0], epochs=6),))
+phase = replace(recipe.phases[0], epochs=6)
+head = replace(phase, name="head", epochs=4, trains="head", stored=True)
+phases = (phase,) if sys.argv[3] == "1" else (head, phase)
+recipe = replace(recipe, contract=InputContract(width=32, height=32), batch=4, phases=phases)
 job = jobs.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
               deterministic=True)
 print("begun", flush=True)
@@ -173,20 +212,50 @@ def _weights(folder: Path) -> list[np.ndarray]:
     return keras.saving.load_model(folder / "model.keras", compile=False).get_weights()
 
 
+def _same_bits(one: Path, other: Path) -> bool:
+    pairs = zip(_weights(one), _weights(other), strict=True)
+    return all(np.array_equal(mine, its) for mine, its in pairs)
+
+
 def test_killed_and_resumed_it_ends_with_the_same_bits(portraits, tmp_path):
     command = [sys.executable, "-c", _TRAIN, str(portraits)]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
-    victim = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, str(whole), "1"], check=True, capture_output=True)
+    victim = subprocess.Popen([*command, str(killed), "1"], stdout=subprocess.PIPE)
     assert victim.stdout is not None
-    lines = iter(victim.stdout.readline, b"")
-    for line in lines:
+    for line in iter(victim.stdout.readline, b""):
         if line.startswith(b"train, epoch 2"):
             break
     time.sleep(random.uniform(0, 0.1))
     os.kill(victim.pid, signal.SIGKILL)
     victim.stdout.close()
     victim.wait()
-    assert not (tmp_path / "killed" / "model.keras").exists()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
-    for one, other in zip(_weights(tmp_path / "whole"), _weights(tmp_path / "killed"), strict=True):
-        assert np.array_equal(one, other)
+    assert not (killed / "model.keras").exists()
+    subprocess.run([*command, str(killed), "1"], check=True, capture_output=True)
+    assert _same_bits(whole, killed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("phases", ["1", "2"])
+def test_killed_ten_times_it_ends_with_the_same_bits(portraits, tmp_path, phases):
+    command = [sys.executable, "-c", _TRAIN, str(portraits)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    start = time.monotonic()
+    subprocess.run([*command, str(whole), phases], check=True, capture_output=True)
+    longest = 1.2 * (time.monotonic() - start)
+    kills = 0
+    while kills < 10:
+        victim = subprocess.Popen(
+            [*command, str(killed), phases], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(random.uniform(0, longest))
+        if victim.poll() is None:
+            os.kill(victim.pid, signal.SIGKILL)
+            kills += 1
+        victim.wait()
+        if (killed / "model.keras").exists():  # it came to its end: begin anew, kills counted
+            assert _same_bits(whole, killed)
+            shutil.rmtree(killed)
+    subprocess.run([*command, str(killed), phases], check=True, capture_output=True)
+    assert _same_bits(whole, killed)
