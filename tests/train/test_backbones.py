@@ -47,7 +47,7 @@ HEADS = {
     "mobilenet-v3-large": Head(layers=(1280,)),
     "mobilenet-v3-small": Head(layers=(1024,)),
 }
-FAST = ("efficientnet-b0", "mobilenet", "mobilenet-v3-small")
+FAST = ("mobilenet", "mobilenet-v3-small")
 
 # The last layer before the last block: the end of the block before it.
 BEFORE = {

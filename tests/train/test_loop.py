@@ -96,7 +96,12 @@ _REST = Phase(name="rest", epochs=2, learning_rate=1e-3)
 
 @pytest.mark.parametrize(
     ("phases", "average"),
-    [((_REST,), 0.0), ((_REST,), 0.9), ((_HEAD, _REST), 0.0), ((_STORED, _REST), 0.9)],
+    [
+        ((_REST,), 0.9),
+        ((_STORED, _REST), 0.9),
+        pytest.param((_REST,), 0.0, marks=pytest.mark.slow),
+        pytest.param((_HEAD, _REST), 0.0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_resumed_training_ends_with_the_same_weights(make, tmp_path, phases, average):
     whole = make(*phases, average=average)
