@@ -193,9 +193,14 @@ def markdown(rows: Sequence[Row]) -> str:
             f"| {row.reason} |"
             for row in absent
         ]
-    protocols = {row.recipe.protocol: row.recipe.seed for row in rows if row.recipe.protocol}
+    protocols: dict[str, list[str]] = {}
+    for row in rows:
+        if row.recipe.protocol:
+            protocols.setdefault(row.recipe.protocol, []).append(row.recipe.seed)
     lines += ["", "## Protocols of the published figures", ""]
-    lines += [f"- {seed} and alike: {protocol}" for protocol, seed in protocols.items()]
+    lines += [
+        f"- {', '.join(dict.fromkeys(seeds))}: {protocol}" for protocol, seeds in protocols.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

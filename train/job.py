@@ -111,7 +111,7 @@ def make_job(
     if teacher and all(phase.goal == "labels" for phase in chosen.phases):
         raise EdgeError(
             f"recipe {chosen.name} has no phase in which a teacher takes part",
-            "leave --teacher out, or choose one that has: --recipe default-taught",
+            "leave --teacher out, or choose one that has: --recipe compact-taught",
         )
     names = chosen.attributes
     if attributes is not None:

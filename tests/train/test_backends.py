@@ -35,7 +35,7 @@ pupils = Pupils(faces=faces, validation=faces, attributes=("a", "b"), answers=2,
                 class_weights=even)
 head = Phase(name="head", epochs=1, trains="head", learning_rate=1e-2, statistics=False)
 rest = Phase(name="rest", epochs=1, learning_rate=1e-3)
-recipe = replace(recipe_named("default"), contract=contract, batch=8, phases=(head, rest),
+recipe = replace(recipe_named("compact"), contract=contract, batch=8, phases=(head, rest),
                  network=sys.argv[2])
 trainer = Trainer(recipe, pupils, seed=0, policy="mixed_bfloat16")
 before = trainer.trained.get_weights()

@@ -69,7 +69,7 @@ def make(data_dir):
     ("recipe", "network"),
     [
         ("vgg19-fine-tuned", "mobilenet-v2-0.35"),
-        ("default", None),
+        ("compact", None),
         pytest.param("simple-cnn-augmented", None, marks=pytest.mark.slow),
         pytest.param("vgg19-joined", "mobilenet-v2-0.35", marks=pytest.mark.slow),
         pytest.param("vgg16-features", "mobilenet-v2-0.35", marks=pytest.mark.slow),
@@ -103,8 +103,8 @@ def test_every_kind_of_recipe_for_people_trains_and_converts(make, tmp_path, dat
 
 @pytest.mark.slow
 def test_any_run_teaches_any_network(make, tmp_path):
-    drive(two_steps(make(None, "default"), 32), tmp_path / "teacher")
-    taught = make("simple-cnn", "default-taught", teacher=str(tmp_path / "teacher"))
+    drive(two_steps(make(None, "compact"), 32), tmp_path / "teacher")
+    taught = make("simple-cnn", "compact-taught", teacher=str(tmp_path / "teacher"))
     config = drive(two_steps(taught, 48), tmp_path / "run")
     assert Path(config["teacher"]) == (tmp_path / "teacher").resolve()
 
@@ -122,7 +122,7 @@ def test_every_network_trains_and_converts(make, tmp_path, network):
 def test_every_recipe_trains_and_converts(make, tmp_path, data_dir, recipe):
     chosen = recipe_named(recipe)
     teacher = str(data_dir / "weights" / _WEIGHTS["mobilenet"]) if chosen.teacher else ""
-    if recipe == "default-taught":
+    if recipe == "compact-taught":
         teacher = str(tmp_path / "teacher")
-        drive(two_steps(make(None, "default"), _SIDE), tmp_path / "teacher")
+        drive(two_steps(make(None, "compact"), _SIDE), tmp_path / "teacher")
     drive(two_steps(make(None, recipe, teacher=teacher), _SIDE), tmp_path / "run")
