@@ -194,7 +194,7 @@ def train(
     with quiet(ImportError):
         training = _training()
         from edge.train import job as jobs
-        from edge.train import tables
+        from edge.train import tables, words
     if listing:
         print_result(tables.listing(), tables.list_tables, as_json)
         return
@@ -210,7 +210,7 @@ def train(
         job = jobs.job_of(folder, data or [])
         say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:
-        job = jobs.make_job(
+        job = words.make_job(
             name, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
             subset=subset, epochs=epochs, batch=batch, people=people,
             class_weights=class_weights, weights=weights, teacher=teacher, seed=seed,

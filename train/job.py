@@ -1,4 +1,4 @@
-"""What to train on what: from the words of a command line, to config.json and back."""
+"""What to train on what: to config.json and back."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,9 +16,7 @@ from edge.datasets import SPLITS, Dataset, balanced_subset, load, spellings
 from edge.errors import EdgeError
 from edge.identities import load_identities
 from edge.train.config import CONFIG, SCHEMA, fastest_policy, read_config
-from edge.train.networks import network_named
 from edge.train.recipe import Recipe
-from edge.train.recipes import RECIPES, recipe_named
 
 _THRESHOLD = 0.5
 
@@ -51,118 +49,6 @@ class Job:
     policy: str = field(default_factory=fastest_policy)
     weights: str = "none"
     teacher: str = ""
-
-
-def make_job(
-    network: str | None,
-    recipe: str | None,
-    *,
-    data: Sequence[Path],
-    kinds: Sequence[str],
-    attributes: str | None,
-    subset: str | None,
-    epochs: int | None,
-    batch: int | None,
-    people: int | None,
-    class_weights: bool,
-    weights: str | None,
-    teacher: str | None,
-    seed: int,
-    deterministic: bool,
-) -> Job:
-    """Make a job of the words of a command line.
-
-    Args:
-        network: Name of a network; None takes the recipe's.
-        recipe: Name of a recipe; None takes the one named like the network, else that of a
-            transferred network where it has published weights, else "default".
-        data: Folder of each data set.
-        kinds: Kind of each data set, in the same order; those left out are recognised.
-        attributes: Names, separated by commas, or "all"; None takes the recipe's.
-        subset: "TRAIN,VAL,TEST" or "all"; None takes the recipe's.
-        epochs: In place of the recipe's, of each phase.
-        batch: In place of the recipe's.
-        people: In place of the recipe's.
-        class_weights: True weighs yes and no alike, whatever the recipe says.
-        weights: In place of the recipe's.
-        teacher: As `Job`; None takes the published weights of the recipe's teacher.
-        seed: As `Job`.
-        deterministic: As `Job`.
-
-    Raises:
-        EdgeError: A word says nothing that exists.
-    """
-    if not data:
-        raise EdgeError("no pictures to train on", "add --data DIR")
-    if len(kinds) > len(data):
-        raise EdgeError(
-            f"{len(kinds)} --dataset for {len(data)} --data", "give each --data one --dataset"
-        )
-    chosen = _chosen(network, recipe)
-    if epochs is not None:
-        phases = tuple(replace(phase, epochs=epochs) for phase in chosen.phases)
-        chosen = replace(chosen, phases=phases)
-    chosen = replace(
-        chosen,
-        batch=batch or chosen.batch,
-        people=people or chosen.people,
-        class_weights=class_weights or chosen.class_weights,
-    )
-    if teacher and all(phase.goal == "labels" for phase in chosen.phases):
-        raise EdgeError(
-            f"recipe {chosen.name} has no phase in which a teacher takes part",
-            "leave --teacher out, or choose one that has: --recipe compact-taught",
-        )
-    names = chosen.attributes
-    if attributes is not None:
-        names = tuple(name.strip() for name in attributes.split(",") if name.strip())
-    if chosen.task == "identity":
-        names = chosen.attributes
-    if not names:
-        raise EdgeError("no attributes to learn", "name some, such as --attributes Smiling,Male")
-    return Job(
-        recipe=chosen,
-        data=tuple(zip(data, [*kinds, *["auto"] * len(data)], strict=False)),
-        attributes=names,
-        subset=chosen.subset if subset is None else _counts(subset),
-        seed=seed,
-        deterministic=deterministic,
-        weights=_source(weights or chosen.weights),
-        teacher=_source(teacher or ("imagenet" if chosen.teacher else "")),
-    )
-
-
-def _source(word: str) -> str:
-    """Return a word as it is, and a path so that it is found from any folder."""
-    return str(Path(word).resolve()) if word and Path(word).exists() else word
-
-
-def _chosen(network: str | None, recipe: str | None) -> Recipe:
-    """Return the recipe that a network and a recipe name together."""
-    if network is not None and network not in RECIPES:
-        network_named(network)
-    if recipe is None:
-        transferred = (
-            network is not None and network not in RECIPES and bool(network_named(network).weights)
-        )
-        recipe = network if network in RECIPES else "mobilenet" if transferred else "default"
-    chosen = recipe_named(recipe or "default")
-    if network is None or network in (chosen.network, chosen.name):
-        return chosen
-    colour = network_named(network).contract.colour
-    return replace(chosen, network=network, contract=replace(chosen.contract, colour=colour))
-
-
-def _counts(subset: str) -> tuple[int, int, int] | None:
-    if subset == "all":
-        return None
-    try:
-        train_count, val_count, test_count = (int(part) for part in subset.split(","))
-    except ValueError as error:
-        raise EdgeError(
-            f"subset is {subset}, expected three counts", "write --subset 10000,2500,2500, or all"
-        ) from error
-    return train_count, val_count, test_count
 
 
 def with_all_attributes(job: Job) -> Job:

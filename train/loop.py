@@ -31,7 +31,7 @@ from edge.train.losses import (
 from edge.train.predict import as_input
 from edge.train.pupils import Pupils
 from edge.train.recipe import Phase, Recipe
-from edge.train.schedule import State, follow, losses_compare, optimizer_of, rate_of
+from edge.train.schedule import State, described, follow, losses_compare, optimizer_of, rate_of
 from edge.train.variables import assign, shapes_of, value, values
 
 Batch = tuple[NDArray[np.generic], NDArray[np.float32]]
@@ -142,7 +142,7 @@ class Trainer:
                 f"give more pictures, or --batch {max(faces // 2, 1)}",
             )
         if phase.goal in ("bottleneck", "cosine"):
-            self._require_width(int(bottleneck(self.trained).shape[-1]))
+            self.pupils.require_features(int(bottleneck(self.trained).shape[-1]))
 
     @property
     def _last_block(self) -> str:
@@ -162,19 +162,6 @@ class Trainer:
             outputs = layers.Concatenate(dtype="float32")([outputs, bottleneck(self.trained)])
         inputs = self.trained.get_layer(POOLED).output if phase.stored else self.trained.input
         return keras.Model(inputs, outputs)
-
-    def _require_width(self, width: int) -> None:
-        taught = self.pupils.teacher_features
-        if taught is None:
-            raise EdgeError(
-                f"recipe {self.recipe.name} learns from a teacher's features, but has no teacher",
-                "name a network as the recipe's teacher",
-            )
-        if taught.shape[1] != width:
-            raise EdgeError(
-                f"the teacher has {taught.shape[1]:,} features, the bottleneck {width:,}",
-                f"give the recipe's head a last width of {taught.shape[1]}",
-            )
 
     def _stored(self, phase: Phase) -> tuple[NDArray[np.float16], NDArray[np.float16]] | None:
         """Return what the frozen body makes of training and validation faces, if that is kept."""
@@ -201,7 +188,7 @@ class Trainer:
                 trained = (self.steps - already) * self.batch
                 self._close_epoch(loss, trained / seconds, seconds)
                 self.save(path)
-                report(self._described())
+                report(described(self.phase, self.state))
             if self.state.phase + 1 == len(self.recipe.phases):
                 return
             self._enter(self.state.phase + 1)
@@ -301,16 +288,6 @@ class Trainer:
             state.best_epoch = len(state.history)
             self._best = weights
         state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
-
-    def _described(self) -> str:
-        """Return one line about the epoch that was just finished."""
-        entry = self.state.history[-1]
-        right = ", ".join(f"{name} {value:.4f}" for name, value in entry["val_accuracy"].items())
-        return (
-            f"{entry['phase']}, epoch {self.state.epoch}/{self.phase.epochs}: loss "
-            f"{entry['loss']:.4f}, validation {entry['val_loss']:.4f} ({right or 'features'}), "
-            f"rate {entry['rate']:.1e}, {entry['images_per_s']:.0f} images/s"
-        )
 
     def _move_average(self) -> None:
         """Let the average follow the weights, batch statistics included; quickly at first."""

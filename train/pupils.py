@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import EdgeError
 from edge.train.facecache import Faces
 
 
@@ -41,3 +42,21 @@ class Pupils:
         if first_only:
             return np.flatnonzero(self.faces.places[:, 0] == 0)
         return np.arange(len(self.faces))
+
+    def require_features(self, width: int) -> None:
+        """Refuse to learn a teacher's features of another width, or of no teacher.
+
+        Raises:
+            EdgeError: Names both widths.
+        """
+        taught = self.teacher_features
+        if taught is None:
+            raise EdgeError(
+                "a teacher's features are to be learnt, and there is no teacher",
+                "name a network as the recipe's teacher",
+            )
+        if taught.shape[1] != width:
+            raise EdgeError(
+                f"the teacher has {taught.shape[1]:,} features, the bottleneck {width:,}",
+                f"give the recipe's head a last width of {taught.shape[1]}",
+            )

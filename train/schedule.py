@@ -65,6 +65,17 @@ def follow(phase: Phase, state: State, loss: float) -> bool:
     return False
 
 
+def described(phase: Phase, state: State) -> str:
+    """Return one line about the epoch that was just finished."""
+    entry = state.history[-1]
+    right = ", ".join(f"{name} {value:.4f}" for name, value in entry["val_accuracy"].items())
+    return (
+        f"{phase.name}, epoch {state.epoch}/{phase.epochs}: loss {entry['loss']:.4f}, validation "
+        f"{entry['val_loss']:.4f} ({right or 'features'}), rate {entry['rate']:.1e}, "
+        f"{entry['images_per_s']:.0f} images/s"
+    )
+
+
 def optimizer_of(phase: Phase, weight_decay: float) -> keras.optimizers.Optimizer:
     """Return the optimiser of a phase, not yet built."""
     makers = {

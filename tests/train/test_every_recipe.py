@@ -8,9 +8,10 @@ import pytest
 
 from edge.convert.convert import convert
 from edge.train import networks
-from edge.train.job import Job, make_job
+from edge.train.job import Job
 from edge.train.recipes import RECIPES, recipe_named
 from edge.train.run import train
+from edge.train.words import make_job
 
 pytestmark = pytest.mark.data
 

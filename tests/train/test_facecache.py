@@ -17,6 +17,7 @@ from edge.datasets import load
 from edge.errors import EdgeError
 from edge.images import read_picture
 from edge.runtime.blazeface import BlazeFace
+from edge.train import facecache
 from edge.train.facecache import CropFile, cut_faces
 
 
@@ -232,7 +233,7 @@ def test_a_disk_that_takes_a_part_at_a_time_is_written_to_the_end(portraits, mon
 def test_a_home_that_cannot_be_made_is_an_error(portraits, tmp_path, monkeypatch):
     contract = InputContract(width=32, height=32)
     (tmp_path / "file").touch()
-    monkeypatch.setattr("edge.train.facecache.home", lambda: tmp_path / "file")
+    monkeypatch.setattr(facecache, "home", lambda: tmp_path / "file")
     with pytest.raises(EdgeError, match="Not a directory") as caught:
         cut_faces([load(portraits)], contract)
     assert "set EDGE_HOME elsewhere" in caught.value.hint

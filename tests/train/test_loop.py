@@ -286,7 +286,7 @@ def test_features_of_another_width_are_refused(make, taught):
 
 
 def test_without_a_teacher_its_features_cannot_be_learnt(make):
-    with pytest.raises(EdgeError, match="has no teacher"):
+    with pytest.raises(EdgeError, match="there is no teacher"):
         make(Phase(goal="cosine"))
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from edge.errors import EdgeError
-from edge.train.job import Job, job_of, make_job
+from edge.train.job import Job, job_of
 from edge.train.model import KerasClassifier
 from edge.train.recipe import Phase
 from edge.train.run import train
+from edge.train.words import make_job
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,146 @@
+"""The words of a command line, made into a job."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edge.errors import EdgeError
+from edge.train.job import Job
+from edge.train.networks import network_named
+from edge.train.recipe import Recipe
+from edge.train.recipes import RECIPES, recipe_named
+
+
+def make_job(
+    network: str | None,
+    recipe: str | None,
+    *,
+    data: Sequence[Path],
+    kinds: Sequence[str],
+    attributes: str | None,
+    subset: str | None,
+    epochs: int | None,
+    batch: int | None,
+    people: int | None,
+    class_weights: bool,
+    weights: str | None,
+    teacher: str | None,
+    seed: int,
+    deterministic: bool,
+) -> Job:
+    """Make a job of the words of a command line.
+
+    Args:
+        network: Name of a network; None takes the recipe's.
+        recipe: Name of a recipe; None takes the one named like the network, else that of a
+            transferred network where it has published weights, else "default".
+        data: Folder of each data set.
+        kinds: Kind of each data set, in the same order; those left out are recognised.
+        attributes: Names, separated by commas, or "all"; None takes the recipe's.
+        subset: "TRAIN,VAL,TEST" or "all"; None takes the recipe's.
+        epochs: In place of the recipe's, of each phase.
+        batch: In place of the recipe's.
+        people: In place of the recipe's.
+        class_weights: True weighs yes and no alike, whatever the recipe says.
+        weights: In place of the recipe's.
+        teacher: As `Job`; None takes the published weights of the recipe's teacher.
+        seed: As `Job`.
+        deterministic: As `Job`.
+
+    Raises:
+        EdgeError: A word says nothing that exists.
+    """
+    chosen = _changed(
+        _chosen(network, recipe),
+        epochs=epochs,
+        batch=batch,
+        people=people,
+        class_weights=class_weights,
+    )
+    if teacher and all(phase.goal == "labels" for phase in chosen.phases):
+        raise EdgeError(
+            f"recipe {chosen.name} has no phase in which a teacher takes part",
+            "leave --teacher out, or choose one that has: --recipe compact-taught",
+        )
+    names = chosen.attributes
+    if attributes is not None:
+        names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    if chosen.task == "identity":
+        names = chosen.attributes
+    if not names:
+        raise EdgeError("no attributes to learn", "name some, such as --attributes Smiling,Male")
+    return Job(
+        recipe=chosen,
+        data=_data(data, kinds),
+        attributes=names,
+        subset=chosen.subset if subset is None else _counts(subset),
+        seed=seed,
+        deterministic=deterministic,
+        weights=_source(weights or chosen.weights),
+        teacher=_source(teacher or ("imagenet" if chosen.teacher else "")),
+    )
+
+
+def _changed(
+    recipe: Recipe,
+    *,
+    epochs: int | None,
+    batch: int | None,
+    people: int | None,
+    class_weights: bool,
+) -> Recipe:
+    """Return a recipe with what the command line says in its place."""
+    phases = recipe.phases
+    if epochs is not None:
+        phases = tuple(replace(phase, epochs=epochs) for phase in phases)
+    return replace(
+        recipe,
+        phases=phases,
+        batch=batch or recipe.batch,
+        people=people or recipe.people,
+        class_weights=class_weights or recipe.class_weights,
+    )
+
+
+def _source(word: str) -> str:
+    """Return a word as it is, and a path so that it is found from any folder."""
+    return str(Path(word).resolve()) if word and Path(word).exists() else word
+
+
+def _data(folders: Sequence[Path], kinds: Sequence[str]) -> tuple[tuple[Path, str], ...]:
+    """Return each folder with its kind."""
+    if not folders:
+        raise EdgeError("no pictures to train on", "add --data DIR")
+    if len(kinds) > len(folders):
+        raise EdgeError(
+            f"{len(kinds)} --dataset for {len(folders)} --data", "give each --data one --dataset"
+        )
+    return tuple(zip(folders, [*kinds, *["auto"] * len(folders)], strict=False))
+
+
+def _chosen(network: str | None, recipe: str | None) -> Recipe:
+    """Return the recipe that a network and a recipe name together."""
+    if network is not None and network not in RECIPES:
+        network_named(network)
+    if recipe is None:
+        transferred = (
+            network is not None and network not in RECIPES and bool(network_named(network).weights)
+        )
+        recipe = network if network in RECIPES else "mobilenet" if transferred else "default"
+    chosen = recipe_named(recipe or "default")
+    if network is None or network in (chosen.network, chosen.name):
+        return chosen
+    colour = network_named(network).contract.colour
+    return replace(chosen, network=network, contract=replace(chosen.contract, colour=colour))
+
+
+def _counts(subset: str) -> tuple[int, int, int] | None:
+    if subset == "all":
+        return None
+    try:
+        train_count, val_count, test_count = (int(part) for part in subset.split(","))
+    except ValueError as error:
+        raise EdgeError(
+            f"subset is {subset}, expected three counts", "write --subset 10000,2500,2500, or all"
+        ) from error
+    return train_count, val_count, test_count
