@@ -9,7 +9,7 @@ from keras import layers
 
 from edge.contract import InputContract
 from edge.train.filters import add_filters
-from edge.train.recipe import Head
+from edge.train.recipe import ALIGNED, Head
 
 # The normalisation of layer X is called X + this.
 NORM = "_norm"
@@ -191,8 +191,6 @@ def _compact(
     return layers.SpatialDropout2D(dropout, name="drop")(whole(x))
 
 
-# The framing of an aligned CelebA picture of 178 by 218 pixels, which the seeds took whole.
-_ALIGNED = InputContract(width=178, height=218, margin=0.5)
 _DENSE = Head(layers=(128,))
 
 BODIES = {
@@ -217,7 +215,7 @@ BODIES = {
         contract=InputContract(width=80, height=80),
     ),
     "simple-cnn": Network(
-        about="four convolutions 16-32-64-128 (S0a)", body=_simple_cnn, contract=_ALIGNED
+        about="four convolutions 16-32-64-128 (S0a)", body=_simple_cnn, contract=ALIGNED
     ),
     "gender-cnn": Network(
         about="one convolution of 64 (S3a)",

@@ -7,6 +7,9 @@ from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.train.augment import Augmentation
 
+# The framing of an aligned CelebA picture of 178 by 218 pixels, which the seeds took whole.
+ALIGNED = InputContract(width=178, height=218, margin=0.5)
+
 Task = Literal["attributes", "identity"]
 Optimizer = Literal["adam", "rmsprop", "sgd"]
 Goal = Literal["labels", "bottleneck", "cosine", "answers"]

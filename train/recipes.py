@@ -10,11 +10,9 @@ from dataclasses import replace
 from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.train.augment import NONE, PHONE, S0B, S1, S2, Augmentation
-from edge.train.recipe import Head, Phase, Recipe
+from edge.train.recipe import ALIGNED, Head, Phase, Recipe
 
-# The framing of an aligned CelebA picture, which the seeds took whole.
-_ALIGNED = InputContract(width=178, height=218, margin=0.5)
-_ALIGNED_BGR = replace(_ALIGNED, colour="BGR")
+_ALIGNED_BGR = replace(ALIGNED, colour="BGR")
 
 _S2 = "CelebA and AffectNet, four augmentations each; CelebA's test pictures, all 4,000 of GENKI-4K"
 _RMSPROP = Phase(epochs=20, optimizer="rmsprop", learning_rate=1e-3, schedule="constant")
@@ -24,7 +22,7 @@ _SIMPLE = Recipe(
     about="the small network that the first seed starts from",
     seed="S0a",
     network="simple-cnn",
-    contract=_ALIGNED,
+    contract=ALIGNED,
     dropout=0.25,
     augmentation=NONE,
     batch=32,
@@ -63,7 +61,7 @@ _BOTTLENECK = Recipe(
     contract=_ALIGNED_BGR,
     head=_FLAT,
     weights="imagenet",
-    augmentation=S0B,
+    augmentation=NONE,
     batch=32,
     phases=(_STORED,),
     published={"celeba": 0.8104},
@@ -76,6 +74,7 @@ _FINE_TUNED = replace(
     name="vgg19-fine-tuned",
     about="the same, then the last block unfrozen",
     seed="S0e, S0f, S0g",
+    augmentation=S0B,
     phases=(_STORED, _UNFREEZE),
     published={"celeba": 0.9064},
 )
@@ -85,7 +84,6 @@ _JOINED = replace(
     about="VGG19 frozen under a new head, trained as one",
     seed="S0c",
     head=Head(layers=(1024, 0.25, 512, 0.25)),
-    augmentation=NONE,
     phases=(
         Phase(
             name="head", epochs=20, trains="head", optimizer="sgd", learning_rate=1e-4,
@@ -160,6 +158,7 @@ _ADIENCE = Recipe(
     weights="imagenet",
     attributes=("Male",),
     subset=(6_000, 2_000, 2_000),
+    augmentation=NONE,
     batch=32,
     phases=(replace(_STORED, epochs=128),),
     threshold="validation",
@@ -253,7 +252,7 @@ RECIPES = {
             about="Inception V3 for gender, 15 epochs",
             seed="S1",
             network="inception-v3",
-            contract=_ALIGNED,
+            contract=ALIGNED,
             attributes=("Male",),
             subset=(20_000, 5_000, 5_000),
             augmentation=S1,
@@ -294,7 +293,6 @@ RECIPES = {
             contract=InputContract(width=224, height=224),
             head=None,
             weights="none",
-            augmentation=NONE,
             phases=(replace(_RMSPROP, epochs=16),),
             published={"adience-val": 0.57},
         ),
