@@ -86,12 +86,11 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     names, own, answers = datasets[0].attributes, len(job.attributes), len(datasets[0].attributes)
     if job.recipe.task == "identity":
         own = answers = len(datasets[0].classes)
-        weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
     else:
         require_both_classes(faces.labels, names, own)
-        weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
-        if job.recipe.class_weights:
-            weights = class_weights(faces.labels, names, own)
+    weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
+    if job.recipe.class_weights and job.recipe.task == "attributes":
+        weights = class_weights(faces.labels, names, own)
     told, taught, watched_features = None, None, None
     goals = {phase.goal for phase in job.recipe.phases}
     if "answers" in goals:
