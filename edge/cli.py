@@ -2,7 +2,6 @@
 
 import errno
 import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -376,7 +375,6 @@ def _screen() -> "Screen":
 
 def _training() -> Any:
     """Import what needs Keras and TensorFlow, or say what to install."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         from edge.train import run as training
     except ImportError as error:

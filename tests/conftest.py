@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# As edge.train sets them; a test may import Keras first.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
