@@ -170,13 +170,11 @@ def demo_frames(number: int, detector: Detector) -> list[Picture]:
 
 def _drawn(data: Path, attributes: tuple[str, ...]) -> Any:
     """Return the test pictures of a data set, at most so many, evenly drawn from its order."""
-    from dataclasses import replace
-
     from edge.datasets import load
 
     dataset = load(data, wanted=attributes).only("test")
     step = max(1, -(-len(dataset.samples) // _PICTURES))
-    return replace(dataset, samples=dataset.samples[::step])
+    return dataset.chosen(range(0, len(dataset.samples), step))
 
 
 def _cut(data: Path, contract: InputContract, attributes: tuple[str, ...], file: Path) -> None:
@@ -200,7 +198,7 @@ def _cut(data: Path, contract: InputContract, attributes: tuple[str, ...], file:
     shape = (len(crops), contract.height, contract.width, 3)
     np.savez(
         file, crops=np.array(crops, np.uint8).reshape(shape), rows=np.array(rows, np.int64),
-        labels=dataset.labels_array()[readable], attributes=np.array(dataset.attributes),
+        labels=dataset.labels[readable], attributes=np.array(dataset.attributes),
     )  # fmt: skip
 
 

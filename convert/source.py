@@ -97,14 +97,14 @@ def training_faces(run: Run, data: Sequence[Dataset], count: int, seed: int) -> 
         EdgeError: No drawn picture holds a face.
     """
     datasets = [one.only("train") for one in data if one.count("train")]
-    labels = np.concatenate([one.labels_array() for one in datasets])
+    labels = np.concatenate([one.labels for one in datasets])
     drawn = choose(labels, count, seed)
     starts = np.cumsum([0, *(len(one.samples) for one in datasets)])
     parts = []
     for dataset, start, end in zip(datasets, starts, starts[1:], strict=False):
         rows = drawn[(drawn >= start) & (drawn < end)] - start
         if len(rows):
-            parts.append(replace(dataset, samples=tuple(dataset.samples[row] for row in rows)))
+            parts.append(dataset.chosen(rows))
     found = cut_faces(parts, run.contract)
     return Calibration(found.crops(range(len(found))), found.names, seed)
 

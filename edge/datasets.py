@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError
 from edge.kinds import FOLDER_LICENCE, KINDS, recognised
-from edge.listings import listed, reading
+from edge.listings import Listing, listed, reading
 from edge.readers_folder import read_folder
 from edge.samples import Sample
 
@@ -30,7 +30,7 @@ SYNONYMS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled pictures of one source.
 
@@ -39,24 +39,26 @@ class Dataset:
         root: The folder it was loaded from.
         attributes: What the labels of each sample say, in their order.
         samples: In name order.
+        labels: float32 (samples, attributes): 1 yes, 0 no, nan unknown; of people the place of
+            each in `classes`.
         findings: How many of what did not fit, such as labels without a picture.
         licence: The terms of the pictures, one line.
-        classes: Of people, their names; the only attribute is then `IDENTITY`, and the label of
-            a sample is the place of its person in here.
+        classes: Of people, their names; the only attribute is then `IDENTITY`.
     """
 
     name: str
     root: Path
     attributes: tuple[str, ...]
     samples: tuple[Sample, ...]
+    labels: NDArray[np.float32]
     findings: dict[str, int]
     licence: str
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = {len(sample.labels) for sample in self.samples} - {len(self.attributes)}
-        if lengths:
-            raise ValueError(f"labels a sample: {lengths}, attributes: {len(self.attributes)}")
+        expected = len(self.samples), len(self.attributes)
+        if self.labels.shape != expected:
+            raise ValueError(f"labels are {self.labels.shape}, expected {expected}")
         if self.classes and self.attributes != (IDENTITY,):
             raise ValueError(f"attributes of people: {self.attributes}, expected {IDENTITY}")
 
@@ -70,15 +72,21 @@ class Dataset:
             return self
         if split not in SPLITS:
             raise EdgeError(f"unknown split {split}", f"choose one of {', '.join(SPLITS)}, all")
-        samples = tuple(sample for sample in self.samples if sample.split == split)
-        if not samples:
+        rows = [row for row, sample in enumerate(self.samples) if sample.split == split]
+        if not rows:
             counts = Counter(sample.split for sample in self.samples)
             held = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)
             raise EdgeError(
                 f"no {split} pictures in {self.name} at {self.root}: {held}",
                 "choose another --split, or all",
             )
-        return replace(self, samples=samples)
+        return self.chosen(rows)
+
+    def chosen(self, rows: Sequence[int] | NDArray[np.int64]) -> "Dataset":
+        """Return some of the samples, in the order of `rows`."""
+        places = np.asarray(rows, np.int64)
+        samples = tuple([self.samples[row] for row in places.tolist()])
+        return replace(self, samples=samples, labels=self.labels[places])
 
     def with_attributes(self, attributes: Sequence[str], allow_missing: bool = False) -> "Dataset":
         """Return the samples with these attributes, in this order.
@@ -102,31 +110,17 @@ class Dataset:
             )
         if wanted == self.attributes:
             return self
-        columns = [self._column(name, allow_missing) for name in wanted]
-        unknown = float("nan")
-        samples = tuple(
-            Sample(
-                old.path,
-                old.member,
-                tuple([unknown if at is None else old.labels[at] for at in columns]),
-                old.split,
-            )
-            for old in self.samples
-        )
+        labels = np.full((len(self.samples), len(wanted)), np.nan, np.float32)
+        for at, name in enumerate(wanted):
+            column = self._column(name, allow_missing)
+            if column is not None:
+                labels[:, at] = self.labels[:, column]
         classes = self.classes if wanted == (IDENTITY,) else ()
-        return replace(self, attributes=wanted, samples=samples, classes=classes)
+        return replace(self, attributes=wanted, labels=labels, classes=classes)
 
     def count(self, split: str) -> int:
         """Return how many samples a split has."""
         return sum(sample.split == split for sample in self.samples)
-
-    def labels_array(self) -> NDArray[np.float32]:
-        """Return the labels, float32 (samples, attributes).
-
-        1 yes, 0 no, nan unknown; of people the place of each in `classes`.
-        """
-        labels = [sample.labels for sample in self.samples]
-        return np.array(labels, np.float32).reshape(len(self.samples), len(self.attributes))
 
     def digest(self) -> str:
         """Return the sha256 of attributes, and of the names, splits and labels of the samples.
@@ -136,9 +130,9 @@ class Dataset:
         words = {float(place): str(place) for place in range(max(2, len(self.classes)))}
         lines = sorted(
             "\t".join(
-                (sample.name, sample.split, *[words.get(label, "?") for label in sample.labels])
+                (sample.name, sample.split, *[words.get(label, "?") for label in row.tolist()])
             )
-            for sample in self.samples
+            for sample, row in zip(self.samples, self.labels, strict=True)
         )
         head = [self.attributes, self.classes] if self.classes else [self.attributes]
         text = "\n".join((*("\t".join(names) for names in head), *lines))
@@ -208,10 +202,28 @@ def load(
             listing, licence = read_folder(root, words), FOLDER_LICENCE
         else:
             listing, licence = KINDS[name].read(root), KINDS[name].licence
-    samples = sorted(listing.samples, key=lambda sample: (sample.name, str(sample.path)))
-    findings = {what: count for what, count in listing.findings.items() if count}
-    dataset = Dataset(name, root, listing.attributes, tuple(samples), findings, licence)
+    dataset = in_name_order(name, root, listing, licence)
     return dataset if attributes is None else dataset.with_attributes(attributes)
+
+
+def in_name_order(
+    kind: str, root: Path, listing: Listing, licence: str, classes: tuple[str, ...] = ()
+) -> Dataset:
+    """Return a data set of what a reader found; the arguments are those of `Dataset`."""
+    found = listing.samples
+    order = sorted(range(len(found)), key=lambda row: (found[row].name, found[row].file))
+    width = np.dtype((np.float32, (len(listing.attributes),)))
+    labels = np.fromiter((listing.labels[row] for row in order), width, len(order))
+    return Dataset(
+        name=kind,
+        root=root,
+        attributes=listing.attributes,
+        samples=tuple([found[row] for row in order]),
+        labels=np.asarray(labels, np.float32),
+        findings={what: count for what, count in listing.findings.items() if count},
+        licence=licence,
+        classes=classes,
+    )
 
 
 def balanced_subset(
@@ -236,7 +248,7 @@ def balanced_subset(
             f"subset {','.join(map(str, counts))} cannot be halved into two classes",
             "give even counts of pictures, as in --subset 10000,2500,2500",
         )
-    labels = dataset.with_attributes([attribute]).labels_array()[:, 0]
+    labels = dataset.with_attributes([attribute]).labels[:, 0]
     classes: dict[tuple[str, float], list[int]] = {
         (split, label): [] for split in SPLITS for label in (1.0, 0.0)
     }
@@ -250,7 +262,7 @@ def balanced_subset(
     for (split, _), members in classes.items():
         members.sort(key=lambda index: lot(dataset.samples[index].name, seed))
         chosen += members[: wanted[split] // 2]
-    return replace(dataset, samples=tuple(dataset.samples[index] for index in sorted(chosen)))
+    return dataset.chosen(sorted(chosen))
 
 
 def _too_few(

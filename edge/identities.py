@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.datasets import IDENTITY, Dataset, lot
+from edge.datasets import IDENTITY, Dataset, in_name_order, lot
 from edge.errors import EdgeError
 from edge.kinds import FOLDER_LICENCE, KINDS, recognised
 from edge.listings import (
-    Place,
+    Labels,
+    Listing,
     bad_line,
     by_stem,
     folder_pictures,
@@ -26,7 +27,7 @@ from edge.listings import (
 )
 from edge.readers import celeba_file, celeba_pictures
 from edge.readers_folder import SPLIT_FOLDERS
-from edge.samples import Sample
+from edge.samples import Place, Sample, place_name
 
 LEAST_PICTURES = 5
 
@@ -169,27 +170,22 @@ def _read_folder(root: Path, findings: Counter[str]) -> dict[str, list[Place]]:
 
 
 def _dataset(found: _People, classes: Sequence[str]) -> Dataset:
-    samples = [
-        Sample(*place, (float(label),), split)
-        for label, name in enumerate(classes)
-        for place, split in _divided(name, found.pictures.get(name, []))
-    ]
-    samples.sort(key=lambda sample: (sample.name, str(sample.path)))
-    findings = {what: count for what, count in found.findings.items() if count}
-    return Dataset(
-        found.kind, found.root, (IDENTITY,), tuple(samples), findings,
-        _LICENCES[found.kind], tuple(classes),
-    )  # fmt: skip
+    samples: list[Sample] = []
+    labels: list[Labels] = []
+    for label, name in enumerate(classes):
+        divided = _divided(name, found.pictures.get(name, []))
+        samples += [Sample(*place, split) for place, split in divided]
+        labels += [(float(label),)] * len(divided)
+    listing = Listing((IDENTITY,), samples, labels, found.findings)
+    return in_name_order(found.kind, found.root, listing, _LICENCES[found.kind], tuple(classes))
 
 
 def _divided(person: str, places: list[Place]) -> list[tuple[Place, str]]:
     """Return one person's pictures, the last in a lottery of their names as those that test."""
 
     def drawn(place: Place) -> tuple[bytes, str]:
-        path, member = place
-        name = path.name if member is None else member.rpartition("/")[2]
         # Without the ending: a copy that was encoded again is divided alike.
-        return lot(f"{person}/{stem(name)}", 0), str(place)
+        return lot(f"{person}/{stem(place_name(place))}", 0), str(place)
 
     train = len(places) - len(places) // LEAST_PICTURES
     ordered = sorted(places, key=drawn)

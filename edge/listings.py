@@ -12,9 +12,8 @@ from pathlib import Path
 
 from edge.errors import EdgeError
 from edge.images import SUFFIXES, is_picture
-from edge.samples import Sample
+from edge.samples import Place, Sample
 
-Place = tuple[Path, str | None]  # a picture's file and, inside a zip, its member
 Labels = tuple[float, ...]
 Rows = dict[str, tuple[Labels, str]]  # stem of a picture: its labels and its split
 
@@ -26,11 +25,13 @@ class Listing:
     Args:
         attributes: Names of the columns of the labels.
         samples: The labelled pictures, in any order.
+        labels: Those of each sample, one an attribute: 1.0 yes, 0.0 no.
         findings: How many of what did not fit.
     """
 
     attributes: tuple[str, ...]
     samples: list[Sample]
+    labels: list[Labels]
     findings: Counter[str] = field(default_factory=Counter)
 
 
@@ -190,9 +191,9 @@ def folder_pictures(folder: Path) -> dict[str, Place]:
         with os.scandir(here) as entries:
             for entry in entries:
                 if is_picture(entry.name):
-                    found[prefix + entry.name] = here / entry.name, None
+                    found[prefix + entry.name] = entry.path, None
                 elif not entry.name.startswith(".") and entry.is_dir():
-                    pending.append((here / entry.name, f"{prefix}{entry.name}/"))
+                    pending.append((Path(entry.path), f"{prefix}{entry.name}/"))
     return found
 
 
@@ -213,7 +214,7 @@ def zip_pictures(path: Path) -> dict[str, Place]:
             f"cannot read {path}: {error}", "copy the zip again; it may be cut short"
         ) from error
     return {
-        member: (path, member)
+        member: (str(path), member)
         for member in members
         if not member.startswith("__MACOSX/") and is_picture(member.rpartition("/")[2])
     }
@@ -235,8 +236,8 @@ def by_stem(pictures: Mapping[str, Place], findings: Counter[str]) -> dict[str, 
 
 def join(
     rows: Rows, pictures: Mapping[str, Place], findings: Counter[str], where: str
-) -> list[Sample]:
-    """Bring labels and pictures together; count what stands alone.
+) -> tuple[list[Sample], list[Labels]]:
+    """Bring pictures and labels together; count what stands alone.
 
     Args:
         rows: The labels, by stem.
@@ -247,13 +248,14 @@ def join(
     Raises:
         EdgeError: No label has a picture.
     """
-    samples = [Sample(*pictures[key], *row) for key, row in rows.items() if key in pictures]
-    if not samples:
+    keys = [key for key in rows if key in pictures]
+    if not keys:
         raise EdgeError(
             f"none of the {len(rows):,} labelled pictures is in {where}, which holds "
             f"{len(pictures):,} others",
             "copy the pictures beside their labels",
         )
-    findings["labels without a picture"] += len(rows) - len(samples)
-    findings["pictures without a label"] += len(pictures) - len(samples)
-    return samples
+    findings["labels without a picture"] += len(rows) - len(keys)
+    findings["pictures without a label"] += len(pictures) - len(keys)
+    samples = [Sample(*pictures[key], rows[key][1]) for key in keys]
+    return samples, [rows[key][0] for key in keys]

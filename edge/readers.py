@@ -8,7 +8,6 @@ from edge.errors import EdgeError
 from edge.listings import (
     Labels,
     Listing,
-    Place,
     Rows,
     add_row,
     bad_line,
@@ -23,6 +22,7 @@ from edge.listings import (
     stem,
     zip_pictures,
 )
+from edge.samples import Place
 
 ADIENCE_SPLITS = {0: "train", 1: "train", 2: "train", 3: "val", 4: "test"}
 
@@ -87,7 +87,7 @@ def read_celeba(root: Path) -> Listing:
             f"{labels_file} and {splits_file} have no picture in common",
             "take both files from the same copy of CelebA",
         )
-    return Listing(attributes, join(rows, pictures, findings, where), findings)
+    return Listing(attributes, *join(rows, pictures, findings, where), findings)
 
 
 def read_genki4k(root: Path) -> Listing:
@@ -109,7 +109,7 @@ def read_genki4k(root: Path) -> Listing:
         rows[f"file{number:04d}"] = (float(label),), "test"
     folder = root / "files" if (root / "files").is_dir() else root
     pictures = by_stem(folder_pictures(folder), findings)
-    return Listing(("Smiling",), join(rows, pictures, findings, str(folder)), findings)
+    return Listing(("Smiling",), *join(rows, pictures, findings, str(folder)), findings)
 
 
 def read_mtfl(root: Path) -> Listing:
@@ -129,7 +129,7 @@ def read_mtfl(root: Path) -> Listing:
             add_row(rows, key, (labels, split), path, number, findings)
     pictures = by_stem(folder_pictures(root), findings)
     attributes = "Male", "Smiling", "Eyeglasses"
-    return Listing(attributes, join(rows, pictures, findings, str(root)), findings)
+    return Listing(attributes, *join(rows, pictures, findings, str(root)), findings)
 
 
 def read_adience(root: Path) -> Listing:
@@ -158,7 +158,7 @@ def read_adience(root: Path) -> Listing:
                 raise bad_line(path, number, f"gender {quoted(gender)}", "m, f or u")
     if findings["folds that are missing"] == len(ADIENCE_SPLITS):
         raise _missing(root, "fold_0_data.txt to fold_4_data.txt")
-    return Listing(("Male",), join(rows, pictures, findings, str(folder)), findings)
+    return Listing(("Male",), *join(rows, pictures, findings, str(folder)), findings)
 
 
 def _celeba_labels(path: Path, findings: Counter[str]) -> tuple[tuple[str, ...], dict[str, Labels]]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import EdgeError
-from edge.listings import Labels, Listing, Place, folder_pictures, listed
-from edge.samples import Sample
+from edge.listings import Labels, Listing, folder_pictures, listed
+from edge.samples import Place, Sample
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -110,15 +110,12 @@ def _listing(
         yes = positive_of(names[0], names[1])
         asked = [name for name in names if name.lower() in {want.lower() for want in wanted}]
         names = asked or [yes]
-    labels: dict[str, Labels] = {
-        one: tuple(1.0 if one == name else 0.0 for name in names) for one in classes
-    }
-    samples = [
-        Sample(*place, labels[one], split)
-        for one, members in classes.items()
-        for place, split in members
-    ]
-    return Listing(tuple(names), samples, findings)
+    samples: list[Sample] = []
+    labels: list[Labels] = []
+    for one, members in classes.items():
+        samples += [Sample(*place, split) for place, split in members]
+        labels += [tuple(1.0 if one == name else 0.0 for name in names)] * len(members)
+    return Listing(tuple(names), samples, labels, findings)
 
 
 def _negates(name: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""One labelled picture, on its own or in a zip."""
+"""One picture of a data set, on its own or in a zip."""
 
 import functools
 import os
@@ -16,26 +16,32 @@ from edge.images import decode_picture, read_picture
 _archive_lock = threading.Lock()
 
 
+Place = tuple[str, str | None]  # path of a picture's file and, inside a zip, its member
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled picture.
+    """One picture of a data set, as small as can be: there may be millions.
 
     Args:
-        path: The picture, or the zip that holds it.
+        file: Path of the picture, or of the zip that holds it.
         member: Its name inside the zip; None for a file of its own.
-        labels: One an attribute of the data set: 1.0 yes, 0.0 no, nan unknown.
         split: "train", "val" or "test".
     """
 
-    path: Path
+    file: str
     member: str | None
-    labels: tuple[float, ...]
     split: str
+
+    @property
+    def path(self) -> Path:
+        """The picture, or the zip that holds it."""
+        return Path(self.file)
 
     @property
     def name(self) -> str:
         """The picture's file name, the same on every machine."""
-        return self.path.name if self.member is None else self.member.rpartition("/")[2]
+        return place_name((self.file, self.member))
 
     def read(self) -> Picture:
         """Decode the picture.
@@ -48,10 +54,10 @@ class Sample:
         """
         if self.member is None:
             return read_picture(self.path)
-        name = f"{self.path}:{self.member}"
+        name = f"{self.file}:{self.member}"
         try:
             with _archive_lock:
-                data = _archive(self.path, os.getpid()).read(self.member)
+                data = _archive(self.file, os.getpid()).read(self.member)
         except (
             OSError,
             KeyError,
@@ -65,7 +71,13 @@ class Sample:
         return decode_picture(data, name)
 
 
+def place_name(place: Place) -> str:
+    """Return the file name of the picture at a place."""
+    file, member = place
+    return file.rpartition(os.sep)[2] if member is None else member.rpartition("/")[2]
+
+
 @functools.lru_cache(maxsize=4)
-def _archive(path: Path, process: int) -> zipfile.ZipFile:
+def _archive(file: str, process: int) -> zipfile.ZipFile:
     """Open a zip once a process; a forked child must not share the parent's file position."""
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(file)

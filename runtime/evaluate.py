@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import InputContract
 from edge.datasets import IDENTITY, Dataset, load
 from edge.identities import identities_of
 from edge.measure import wilson
 from edge.progress import progress as progress_of
-from edge.runtime.detectors import Detector, create_detector, other_than_trained
+from edge.runtime.detectors import create_detector, other_than_trained
 from edge.runtime.identity import identity_scores
-from edge.runtime.judge import Classify, Crop, Judgement, Subject, judge
+from edge.runtime.judge import Crop, Judgement, Subject, judge
 
 
 def evaluate_subject(
@@ -37,7 +36,7 @@ def evaluate_subject(
         data: The folder.
         kind: As `edge.datasets.load`, or of people as `edge.identities.load_identities`.
         split: "train", "val", "test" or "all".
-        crop: As `evaluate`.
+        crop: As `judge`.
         detector: Name of a detector; None takes the one the classifier was trained with.
         runtime: Of the detector.
         threads: Of the detector.
@@ -70,41 +69,6 @@ def _load(subject: Subject, data: Path, kind: str) -> Dataset:
     if subject.task == "identity":
         return identities_of(data, kind, subject.attributes)
     return load(data, kind, wanted=subject.attributes)
-
-
-def evaluate(
-    dataset: Dataset,
-    detector: Detector,
-    contract: InputContract,
-    classify: Classify,
-    thresholds: Sequence[float],
-    *,
-    attributes: Sequence[str],
-    crop: Crop = "detect",
-    progress: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
-    """Measure a classifier on the labelled pictures of a data set.
-
-    Args:
-        dataset: As `judge`.
-        detector: As `judge`.
-        contract: As `judge`.
-        classify: As `judge`.
-        thresholds: As `scores_of`.
-        attributes: As `judge`.
-        crop: As `judge`.
-        progress: As `judge`.
-
-    Returns:
-        As `scores_of`.
-
-    Raises:
-        EdgeError: As `judge`.
-    """
-    judgement = judge(
-        dataset, detector, contract, classify, attributes=attributes, crop=crop, progress=progress
-    )
-    return scores_of(judgement, thresholds)
 
 
 def scores_of(judgement: Judgement, thresholds: Sequence[float]) -> dict[str, Any]:

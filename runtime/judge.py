@@ -59,8 +59,8 @@ class Judgement:
 
     @property
     def labels(self) -> NDArray[np.float32]:
-        """The labels, as `Dataset.labels_array`."""
-        return self.dataset.labels_array()
+        """The labels, as `Dataset.labels`."""
+        return self.dataset.labels
 
 
 def judge(
@@ -92,7 +92,7 @@ def judge(
     """
     if not dataset.classes:
         dataset = dataset.with_attributes(attributes, allow_missing=True)
-    if np.isnan(dataset.labels_array()).all():
+    if np.isnan(dataset.labels).all():
         raise EdgeError(
             f"{dataset.name} has no labels for {', '.join(attributes)}",
             "evaluate on pictures with labels for one of the model's attributes",

@@ -116,7 +116,7 @@ def measure(
     column, chosen = _chosen(judgement, most, seed)
     known = []
     for index in chosen:
-        picture = judgement.dataset.samples[index].read()
+        picture = _small(judgement.dataset.samples[index].read())
         if faces := detector.detect(picture):
             known.append(_Known(picture, faces[0], float(judgement.labels[index, column])))
     if not known:
@@ -199,6 +199,14 @@ def _chosen(judgement: Judgement, most: int, seed: int) -> tuple[int, list[int]]
     # A class that has too few leaves its places to the other one.
     half = most // 2
     return column, sorted(yes[: max(half, most - len(no))] + no[: max(half, most - len(yes))])
+
+
+def _small(picture: Picture) -> Picture:
+    """Return a picture no larger than needed: all that are measured are in memory at once."""
+    scale = 2 * FRAME / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def _nothing_to_measure(judgement: Judgement) -> EdgeError:

@@ -38,7 +38,7 @@ def scores(data_dir) -> dict[tuple[str, str, str], float]:
                 )  # fmt: skip
         for column, attribute in enumerate(models["default"].attributes):
             if attribute in dataset.attributes:
-                labels = dataset.with_attributes([attribute]).labels_array()[:, 0]
+                labels = dataset.with_attributes([attribute]).labels[:, 0]
                 for model in models:
                     said = np.stack(values[model])[:, column]
                     result = attribute_scores(labels, said, 0.5)

@@ -2,17 +2,12 @@
 
 A crop is kept with a rim around it, so that training can turn, shift and zoom a face without
 running into an artificial border. The centre of what is kept is the contract's own crop, pixel
-for pixel, so validation and calibration read the same cache. Crops are read when they are wanted
-and never mapped: pages of a mapped file count as memory, until it holds the whole data set.
+for pixel, so validation and calibration read the same cache.
 """
 
-import fcntl
 import json
 import math
 import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +28,7 @@ from edge.environment import usable_cores
 from edge.errors import EdgeError
 from edge.progress import progress
 from edge.runtime.detectors import create_detector
+from edge.train.rowfile import RowFile, damaged, filling
 
 # The rim on each side, as a fraction of the crop: all but the corners of the strongest turns and
 # shifts find real pixels there.
@@ -42,7 +38,6 @@ RIM = 1 / 6
 _VERSION = 1
 
 _FOUND, _NO_FACE, _UNREADABLE = 1, 0, 2
-_FILLING, _LOCK = ".filling-", "lock"
 
 # Pictures that a thread cuts before it reports.
 _AT_ONCE = 64
@@ -53,52 +48,6 @@ class Rows(Protocol):
 
     def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
         """Return one crop with its rim: uint8 (height + 2 rim, width + 2 rim, 3)."""
-
-
-class CropFile:
-    """Crops in a .npy file, each read when it is asked for, by any thread.
-
-    The file stays open until the object is gone, whatever happens to its name.
-
-    Args:
-        path: A uint8 array with any number of axes; the first counts the crops.
-
-    Raises:
-        EdgeError: The file cannot be read, or is none of ours.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with path.open("rb") as file:
-                npy.read_magic(file)
-                self.shape, _, dtype = npy.read_array_header_1_0(file)
-                self._start = file.tell()
-            descriptor = os.open(path, os.O_RDONLY)
-        except (OSError, ValueError) as error:
-            raise _damaged(path, str(error)) from error
-        self._descriptor = descriptor
-        weakref.finalize(self, os.close, descriptor)
-        if dtype != np.uint8:
-            raise _damaged(path, f"holds {dtype}, not uint8")
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, row: int, /) -> NDArray[np.uint8]:
-        """Read one crop: uint8, the shape of the file without its first axis; not writable.
-
-        Raises:
-            EdgeError: The file ends before it.
-        """
-        if not 0 <= row < self.shape[0]:
-            raise IndexError(f"row {row} of {self.shape[0]}")
-        shape = self.shape[1:]
-        size = math.prod(shape)
-        data = os.pread(self._descriptor, size, self._start + int(row) * size)
-        if len(data) < size:
-            raise _damaged(self.path, f"ends in row {row} of {self.shape[0]}")
-        return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -112,7 +61,8 @@ class Faces:
         places: (data set, row) of each face.
         labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
         names: Name of each face's picture.
-        missing: Pictures without a face and unreadable ones, by reason.
+        missing: (data set, row) of the pictures without a face and of the unreadable ones, by
+            reason.
     """
 
     contract: InputContract
@@ -121,7 +71,7 @@ class Faces:
     places: NDArray[np.int64]
     labels: NDArray[np.float32]
     names: tuple[str, ...]
-    missing: dict[str, int]
+    missing: dict[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -177,36 +127,33 @@ def cut_faces(datasets: Sequence[Dataset], contract: InputContract) -> Faces:
     """
     rim, wide_contract = _widened(contract)
     parts = [_cached(dataset, wide_contract) for dataset in datasets]
-    places = [np.argwhere(state == _FOUND)[:, 0] for _, state in parts]
-    found = [
-        dataset.samples[row]
-        for dataset, rows in zip(datasets, places, strict=True)
-        for row in rows.tolist()
-    ]
-    # Straight into one array: for many pictures each copy in between is the peak of memory.
-    row = np.dtype((np.float32, (len(datasets[0].attributes),)))
-    labels = np.fromiter((sample.labels for sample in found), row, len(found))
-    states = np.concatenate([state for _, state in parts])
+    found, faceless, unreadable = (
+        np.concatenate([_places(part, state == what) for part, (_, state) in enumerate(parts)])
+        for what in (_FOUND, _NO_FACE, _UNREADABLE)
+    )
     faces = Faces(
         contract=contract,
         rim=rim,
         wide=tuple(crops for crops, _ in parts),
-        places=np.concatenate(
-            [np.column_stack([np.full(len(rows), part), rows]) for part, rows in enumerate(places)]
+        places=found,
+        labels=np.concatenate(
+            [one.labels[state == _FOUND] for one, (_, state) in zip(datasets, parts, strict=True)]
         ),
-        labels=np.asarray(labels, np.float32),
-        names=tuple(sample.name for sample in found),
-        missing={
-            "no face found": int((states == _NO_FACE).sum()),
-            "unreadable": int((states == _UNREADABLE).sum()),
-        },
+        names=tuple([datasets[part].samples[row].name for part, row in found.tolist()]),
+        missing={"no face found": faceless, "unreadable": unreadable},
     )
     if not len(faces):
         raise EdgeError(
-            f"no face found in {len(states):,} pictures",
+            f"no face found in {len(faceless) + len(unreadable):,} pictures",
             "check that --data holds pictures of faces",
         )
     return faces
+
+
+def _places(part: int, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (data set, row) of the chosen pictures of a data set."""
+    rows = np.flatnonzero(chosen)
+    return np.column_stack([np.full(len(rows), part), rows])
 
 
 def _widened(contract: InputContract) -> tuple[tuple[int, int], InputContract]:
@@ -221,23 +168,16 @@ def _widened(contract: InputContract) -> tuple[tuple[int, int], InputContract]:
     )
 
 
-def _cached(dataset: Dataset, contract: InputContract) -> tuple[CropFile, NDArray[np.uint8]]:
+def _cached(dataset: Dataset, contract: InputContract) -> tuple[Rows, NDArray[np.uint8]]:
     """Return the crops and the state of each picture of a data set."""
     folder = home() / "faces" / _key(dataset, contract)
     if not folder.is_dir():
         _fill(folder, dataset, contract)
-    crops = CropFile(folder / "crops.npy")
+    crops = RowFile(folder / "crops.npy", np.uint8)
     try:
         return crops, np.load(folder / "state.npy")
     except (OSError, ValueError, EOFError) as error:
-        raise _damaged(folder / "state.npy", str(error)) from error
-
-
-def _damaged(path: Path, what: str) -> EdgeError:
-    return EdgeError(
-        f"the cut faces in {path} cannot be read: {what}",
-        f"remove {path.parent}; the faces are cut again",
-    )
+        raise damaged(folder / "state.npy", str(error)) from error
 
 
 def _key(dataset: Dataset, contract: InputContract) -> str:
@@ -245,15 +185,15 @@ def _key(dataset: Dataset, contract: InputContract) -> str:
     digest = sha256(json.dumps([_VERSION, contract.to_json()], sort_keys=True).encode())
     digest.update(str(dataset.root.resolve()).encode(errors="surrogateescape"))
     for sample in dataset.samples:
-        place = f"\0{sample.path}\0{sample.member}\0{_size_and_time(sample.path)}"
+        place = f"\0{sample.file}\0{sample.member}\0{_size_and_time(sample.file)}"
         digest.update(place.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 
 
-def _size_and_time(path: Path) -> tuple[int, int] | None:
+def _size_and_time(file: str) -> tuple[int, int] | None:
     """Return a file's size and change; None if it cannot be looked at, as a link to nothing."""
     try:
-        status = path.stat()
+        status = Path(file).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
@@ -262,38 +202,10 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
 def _fill(folder: Path, dataset: Dataset, contract: InputContract) -> None:
     """Cut the faces of a data set into a folder that is whole or absent."""
     shape = (len(dataset.samples), contract.height, contract.width, 3)
-    caches = folder.parent
-    try:
-        caches.mkdir(parents=True, exist_ok=True)
-        _require_room(caches, math.prod(shape))
-        _sweep(caches)
-        temporary = Path(tempfile.mkdtemp(prefix=_FILLING, dir=caches))
-        try:
-            with (temporary / _LOCK).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                with (temporary / "crops.npy").open("wb") as file:
-                    state = _cut_into(file, shape, dataset, contract)
-                np.save(temporary / "state.npy", state)
-                (temporary / _LOCK).unlink()
-                temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        if folder.is_dir():  # another process has cut the same faces in the meantime
-            return
-        raise EdgeError(
-            f"cannot keep cut faces in {caches}: {error.strerror or error}",
-            "free some space, or set EDGE_HOME elsewhere",
-        ) from error
-
-
-def _require_room(caches: Path, needed: int) -> None:
-    free = shutil.disk_usage(caches).free
-    if needed > free:
-        raise EdgeError(
-            f"cut faces need {needed / 1e6:,.0f} MB, {caches} has {free / 1e6:,.0f} MB free",
-            "free some space, or set EDGE_HOME elsewhere",
-        )
+    with filling(folder, math.prod(shape), "cut faces") as temporary:
+        with (temporary / "crops.npy").open("wb") as file:
+            state = _cut_into(file, shape, dataset, contract)
+        np.save(temporary / "state.npy", state)
 
 
 def _cut_into(
@@ -336,17 +248,6 @@ def _write(descriptor: int, data: bytes, place: int) -> None:
     while rest:
         written = os.pwrite(descriptor, rest, place)
         rest, place = rest[written:], place + written
-
-
-def _sweep(caches: Path) -> None:
-    """Remove what a process that was killed while cutting has left: nobody holds its lock."""
-    for leftover in caches.glob(_FILLING + "*"):
-        try:
-            with (leftover / _LOCK).open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(leftover, ignore_errors=True)
-        except OSError:  # still being filled, or gone
-            continue
 
 
 def _cutter(contract: InputContract) -> Callable[[Sample], tuple[int, Picture | None]]:

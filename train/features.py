@@ -4,29 +4,29 @@ Kept as float16, which halves them and moves no decision.
 """
 
 import os
-import shutil
-import tempfile
 from hashlib import sha256
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edge.assets import home
-from edge.errors import EdgeError
 from edge.progress import progress
 from edge.train.facecache import Faces
 from edge.train.predict import predict
+from edge.train.rowfile import RowFile, filling
 
 _BATCH = 64
+_FILE = "rows.npy"
 # Raised whenever the same network and faces would give other features.
 _VERSION = 1
 
 
 def features_of(
     network: keras.Model, faces: Faces, what: str, *, mirrored: bool = False
-) -> NDArray[np.float16]:
+) -> RowFile[np.float16]:
     """Run a network over faces, or take what it made of them from the cache.
 
     Args:
@@ -36,17 +36,15 @@ def features_of(
         mirrored: True takes the mean over each face and its mirror image.
 
     Returns:
-        float16 (faces, width), memory-mapped.
+        float16 rows of (width,), one a face.
 
     Raises:
-        EdgeError: There is no room for them.
+        EdgeError: There is no room for them, or the cache is damaged.
     """
-    path = home() / "features" / f"{_key(network, faces, mirrored)}.npy"
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):  # absent, or cut short by a power cut
-        _fill(path, network, faces, what, mirrored)
-    return np.load(path, mmap_mode="r")
+    folder = home() / "features" / _key(network, faces, mirrored)
+    if not folder.is_dir():
+        _fill(folder, network, faces, what, mirrored)
+    return RowFile(folder / _FILE, np.float16)
 
 
 def _key(network: keras.Model, faces: Faces, mirrored: bool) -> str:
@@ -64,38 +62,24 @@ def _key(network: keras.Model, faces: Faces, mirrored: bool) -> str:
     return digest.hexdigest()[:32]
 
 
-def _fill(path: Path, network: keras.Model, faces: Faces, what: str, mirrored: bool) -> None:
+def _fill(folder: Path, network: keras.Model, faces: Faces, what: str, mirrored: bool) -> None:
     width = int(network.output_shape[-1])
-    needed = 2 * width * len(faces)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise EdgeError(
-            f"features need {needed / 1e9:.1f} GB, {path.parent} has {free / 1e9:.1f} GB free",
-            "free some space, or set EDGE_HOME elsewhere",
-        )
 
     def run(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         return predict(network, crops, faces.contract)
 
-    folder = Path(tempfile.mkdtemp(prefix=".filling-", dir=path.parent))
-    try:
-        with (folder / "rows").open("wb") as file, progress(what, len(faces), "faces") as advance:
-            header = {"descr": "<f2", "fortran_order": False, "shape": (len(faces), width)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for crops in faces.batches(_BATCH):
-                found = run(crops)
-                if mirrored:
-                    found = (found + run(crops[:, :, ::-1])) / np.float32(2)
-                file.write(found.astype(np.float16).tobytes())
-                advance(len(crops))
-            file.flush()
-            os.fsync(file.fileno())
-        (folder / "rows").rename(path)
-    except OSError as error:
-        raise EdgeError(
-            f"cannot keep features in {path.parent}: {error.strerror}",
-            "free some space, or set EDGE_HOME elsewhere",
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        filling(folder, 2 * width * len(faces), "features") as temporary,
+        (temporary / _FILE).open("wb") as file,
+        progress(what, len(faces), "faces") as advance,
+    ):
+        header = {"descr": "<f2", "fortran_order": False, "shape": (len(faces), width)}
+        npy.write_array_header_1_0(file, header)
+        for crops in faces.batches(_BATCH):
+            found = run(crops)
+            if mirrored:
+                found = (found + run(crops[:, :, ::-1])) / np.float32(2)
+            file.write(found.astype(np.float16).tobytes())
+            advance(len(crops))
+        file.flush()
+        os.fsync(file.fileno())

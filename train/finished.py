@@ -102,10 +102,11 @@ def predict_faces(model: keras.Model, faces: Faces) -> NDArray[np.float32]:
 def _scores(
     dataset: Dataset, faces: Faces, probabilities: NDArray[np.float32], config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Score the pictures of one data set; one without a face, or unreadable, counts as wrong."""
+    """Score the pictures of one data set as `edge evaluate` does."""
     values = np.full((len(dataset.samples), probabilities.shape[1]), np.nan, np.float32)
     values[faces.places[:, 1]] = probabilities
     readable = np.ones(len(values), bool)
+    readable[faces.missing["unreadable"][:, 1]] = False
     if not dataset.classes:
         dataset = dataset.with_attributes(config["attributes"])
     judgement = Judgement(dataset, readable, ~np.isnan(values[:, 0]), values)

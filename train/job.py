@@ -81,6 +81,12 @@ def load_data(job: Job) -> list[Dataset]:
     if job.subset is not None:
         datasets[0] = balanced_subset(datasets[0], job.subset, first.attributes[0], job.seed)
     _require_pictures(datasets)
+    if any(phase.first_only for phase in job.recipe.phases) and not datasets[0].count("train"):
+        raise EdgeError(
+            f"recipe {job.recipe.name} ends on the first data set alone, and {datasets[0].name} "
+            "has no training pictures",
+            "give one that has some as the first --data",
+        )
     return datasets
 
 

@@ -250,7 +250,7 @@ def label_counts(datasets: Sequence[Dataset]) -> Counts:
     for dataset in datasets:
         if dataset.classes:
             continue
-        labels = dataset.labels_array()
+        labels = dataset.labels
         splits = np.array([sample.split for sample in dataset.samples])
         for split in SPLITS:
             if not (splits == split).any():

@@ -31,6 +31,7 @@ from edge.train.losses import (
 from edge.train.predict import as_input
 from edge.train.pupils import Pupils
 from edge.train.recipe import Phase, Recipe
+from edge.train.rowfile import RowFile
 from edge.train.schedule import State, described, follow, losses_compare, optimizer_of, rate_of
 from edge.train.variables import assign, shapes_of, value, values
 
@@ -163,7 +164,7 @@ class Trainer:
         inputs = self.trained.get_layer(POOLED).output if phase.stored else self.trained.input
         return keras.Model(inputs, outputs)
 
-    def _stored(self, phase: Phase) -> tuple[NDArray[np.float16], NDArray[np.float16]] | None:
+    def _stored(self, phase: Phase) -> tuple[RowFile[np.float16], RowFile[np.float16]] | None:
         """Return what the frozen body makes of training and validation faces, if that is kept."""
         if not phase.stored:
             return None
@@ -339,7 +340,8 @@ class Trainer:
         else:
             kept = self._inputs[1]
             starts = range(0, len(kept), _VALIDATION_BATCH)
-            batches = (kept[at : at + _VALIDATION_BATCH].astype(np.float32) for at in starts)
+            rows = (np.arange(at, min(at + _VALIDATION_BATCH, len(kept))) for at in starts)
+            batches = (kept[some].astype(np.float32) for some in rows)
         parts = [
             [np.asarray(one) for one in self._judging.predict_on_batch(some)] for some in batches
         ]

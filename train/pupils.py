@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError
 from edge.train.facecache import Faces
+from edge.train.rowfile import RowFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Pupils:
     own: int
     class_weights: tuple[NDArray[np.float32], NDArray[np.float32]]
     teacher_answers: NDArray[np.floating] | None = None
-    teacher_features: NDArray[np.floating] | None = None
+    teacher_features: NDArray[np.floating] | RowFile[np.float16] | None = None
     validation_features: NDArray[np.floating] | None = None
 
     def rows(self, *, first_only: bool) -> NDArray[np.int64]:

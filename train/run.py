@@ -24,7 +24,7 @@ from edge.train.job import Job, config_of, load_data, validation_split, with_all
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.teacher import feature_teacher, teacher_answers, teacher_features
-from edge.train.weights import load_weights
+from edge.train.weights import load_weights, source_told
 
 _CHECKPOINT = "checkpoint.npz"
 
@@ -65,6 +65,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
         config["weights_used"] = load_weights(network, job.recipe.network, job.weights)
         set_mean_image(network, lambda: mean_image(pupils.faces))
 
+    config["teacher_used"] = source_told(job.teacher)
     trainer = Trainer(job.recipe, pupils, seed=job.seed, policy=job.policy, prepare=prepare)
     write_json(out / CONFIG, config)
     if resume and (out / _CHECKPOINT).exists():
@@ -80,8 +81,8 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     faces, validation = (cut_faces(some, job.recipe.contract) for some in (training, watched))
     report(
         f"{len(faces):,} faces to train on, {len(validation):,} to validate "
-        f"(left out: {faces.missing['no face found']} without a face, "
-        f"{faces.missing['unreadable']} unreadable)"
+        f"(left out: {len(faces.missing['no face found']):,} without a face, "
+        f"{len(faces.missing['unreadable']):,} unreadable)"
     )
     names, own, answers = datasets[0].attributes, len(job.attributes), len(datasets[0].attributes)
     if job.recipe.task == "identity":
@@ -98,7 +99,8 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     if goals & {"bottleneck", "cosine"}:
         network, seen = feature_teacher(job)
         taught = teacher_features(network, seen, training, faces)
-        watched_features = teacher_features(network, seen, watched, validation)
+        rows = teacher_features(network, seen, watched, validation)
+        watched_features = rows[np.arange(len(rows))]
     return Pupils(
         faces=faces,
         validation=validation,

@@ -17,6 +17,7 @@ from edge.train.features import features_of
 from edge.train.heads import POOLED, bottleneck
 from edge.train.job import Job
 from edge.train.model import KerasClassifier
+from edge.train.rowfile import RowFile
 from edge.train.weights import load_weights
 
 
@@ -45,7 +46,8 @@ def teacher_answers(
             "give a run that was trained on the same attributes",
         )
     seen = _same_faces(datasets, faces, teacher.contract)
-    found = features_of(teacher.network, seen, "asking the teacher", mirrored=True)
+    rows = features_of(teacher.network, seen, "asking the teacher", mirrored=True)
+    found = rows[np.arange(len(rows))]
     answers = np.full((len(faces), len(attributes)), np.nan, np.float16)
     for name in known:
         answers[:, list(attributes).index(name)] = found[:, teacher.attributes.index(name)]
@@ -74,8 +76,8 @@ def feature_teacher(job: Job) -> tuple[keras.Model, Job]:
 
 def teacher_features(
     network: keras.Model, job: Job, datasets: Sequence[Dataset], faces: Faces
-) -> NDArray[np.float16]:
-    """Return a teacher's features of each face: float16 (faces, width), memory-mapped."""
+) -> RowFile[np.float16]:
+    """Return a teacher's features of each face: float16 rows of (width,)."""
     seen = _same_faces(datasets, faces, job.recipe.contract)
     return features_of(network, seen, "asking the teacher")
 

@@ -54,6 +54,19 @@ def load_weights(model: keras.Model, name: str, source: str) -> str:
         )
     values = _of_run(file) if file.suffix == ".keras" else _of_file(name, file)
     _fill(model, name, values, str(file))
+    return source_told(source)
+
+
+def source_told(source: str) -> str:
+    """Return what weights are, for a report: a word as it is, or a file and its digest.
+
+    Args:
+        source: As `load_weights`.
+    """
+    path = Path(source)
+    file = path / "model.keras" if path.is_dir() else path
+    if not source or not file.is_file():
+        return source
     shown = f"{path.name}/{file.name}" if path.is_dir() else file.name
     return f"{shown} sha256 {sha256_of(file)[:_DIGITS]}…"
 

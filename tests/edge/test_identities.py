@@ -43,8 +43,8 @@ def celeba(root: Path, people: Mapping[str, int] = PEOPLE, ending: str = "jpg") 
 def pictures(dataset: Dataset) -> dict[str, dict[str, str]]:
     """Return by person the split of each picture."""
     found: dict[str, dict[str, str]] = {name: {} for name in dataset.classes}
-    for sample in dataset.samples:
-        found[dataset.classes[int(sample.labels[0])]][sample.path.stem] = sample.split
+    for sample, label in zip(dataset.samples, dataset.labels[:, 0].tolist(), strict=True):
+        found[dataset.classes[int(label)]][sample.path.stem] = sample.split
     return found
 
 
@@ -59,15 +59,15 @@ def test_people_are_classes(
     held = {name: len(splits) for name, splits in pictures(dataset).items()}
     assert sorted(held.values()) == sorted(PEOPLE[name] for name in ENOUGH)
     assert dataset.findings == {"people with fewer than 5 pictures": 1}
-    labels = dataset.labels_array()
+    labels = dataset.labels
     assert labels.shape == (54, 1)
     assert set(labels[:, 0].tolist()) == set(range(7))
 
 
 def test_a_label_is_the_place_of_its_folder(tmp_path: Path) -> None:
     dataset = load_identities(folders(tmp_path), "folder", 7, seed=0)
-    for sample in dataset.samples:
-        assert dataset.classes[int(sample.labels[0])] == sample.path.parent.name
+    for sample, label in zip(dataset.samples, dataset.labels[:, 0].tolist(), strict=True):
+        assert dataset.classes[int(label)] == sample.path.parent.name
 
 
 def test_four_of_five_train_and_a_fifth_of_more_tests(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_people_who_are_missing_are_counted_and_their_labels_kept(tmp_path: Path
     folders(tmp_path, {"bob": 5, "zoe": 9})
     found = identities_of(tmp_path, "folder", ["ann", "bob", "eve"])
     assert found.classes == ("ann", "bob", "eve")
-    assert set(found.labels_array()[:, 0].tolist()) == {1.0}
+    assert set(found.labels[:, 0].tolist()) == {1.0}
     assert found.findings == {"people without a picture": 2}
     with pytest.raises(EdgeError, match="has none of the 2 people ann, eve, but bob, zoe"):
         identities_of(tmp_path, "folder", ["ann", "eve"])
@@ -215,7 +215,7 @@ def test_the_real_celeba(data_dir: Path) -> None:
     found = pictures(dataset)
     assert all(list(splits.values()).count("test") == 1 for splits in found.values())
     assert all(list(splits.values()).count("train") >= 4 for splits in found.values())
-    assert len(np.unique(dataset.labels_array())) == 100
+    assert len(np.unique(dataset.labels)) == 100
     again = identities_of(data_dir / "celeba", "celeba", dataset.classes)
     assert again.digest() == dataset.digest()
     with pytest.raises(EdgeError, match="4,957 people with 5 pictures or more, of 4,961"):

@@ -15,7 +15,6 @@ from edge.faces import Box, Detection
 from edge.identities import identities_of
 from edge.runtime.evaluate import (
     attribute_scores,
-    evaluate,
     evaluate_subject,
     roc_auc,
     scores_of,
@@ -45,18 +44,20 @@ def brightness(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
 def dataset(folder: Path, pictures: list[tuple[int, int, tuple[float, ...]]]) -> Dataset:
     """Write pictures by the shades of their halves, with labels."""
     samples = []
-    for number, (left, right, labels) in enumerate(pictures):
+    for number, (left, right, _) in enumerate(pictures):
         path = folder / f"{number:03}.png"
         picture = np.full((40, 80, 3), left, np.uint8)
         picture[:, 40:] = right
         cv2.imwrite(str(path), picture)
-        samples.append(Sample(path, None, labels, "test"))
-    return Dataset("shades", folder, ("Bright", "Dark"), tuple(samples), {}, "none")
+        samples.append(Sample(str(path), None, "test"))
+    labels = np.array([own for _, _, own in pictures], np.float32)
+    return Dataset("shades", folder, ("Bright", "Dark"), tuple(samples), labels, {}, "none")
 
 
 def run(data: Dataset, crop: str = "detect") -> dict:
-    return evaluate(data, Eyes(), CONTRACT, brightness, (0.5, 0.5),
-                    attributes=("Bright", "Dark"), crop=crop)  # type: ignore[arg-type]  # fmt: skip
+    judgement = judge(data, Eyes(), CONTRACT, brightness, attributes=("Bright", "Dark"),
+                      crop=crop)  # type: ignore[arg-type]  # fmt: skip
+    return scores_of(judgement, (0.5, 0.5))
 
 
 def test_the_best_face_is_judged(tmp_path: Path) -> None:
@@ -139,16 +140,13 @@ def test_people_are_scored_by_who_they_are(tmp_path: Path) -> None:
     cv2.imwrite(str(data.samples[0].path), np.zeros((40, 80, 3), np.uint8))  # no face
     shade = Shade()
 
-    def measure(least: float) -> dict:
-        return evaluate(data, Eyes(), CONTRACT, shade.classify, (least, least),
-                        attributes=shade.attributes)  # fmt: skip
-
-    found = measure(0.0)
+    judgement = judge(data, Eyes(), CONTRACT, shade.classify, attributes=shade.attributes)
+    found = scores_of(judgement, (0.0, 0.0))
     assert (found["samples"], found["detected"]) == (10, 9)
     assert list(found["attributes"]) == ["identity"]
     scores = found["attributes"]["identity"]
     assert (scores["accuracy"], scores["top5"], scores["labelled"]) == (0.9, 0.9, 10)
-    assert measure(1.0)["attributes"]["identity"]["accuracy"] == 0
+    assert scores_of(judgement, (1.0, 1.0))["attributes"]["identity"]["accuracy"] == 0
 
 
 @pytest.mark.parametrize(("split", "samples"), [("train", 8), ("test", 2), ("all", 10)])
@@ -176,8 +174,7 @@ def test_a_data_set_without_any_of_the_attributes_is_refused(tmp_path: Path) -> 
 def test_progress_counts_every_picture(tmp_path: Path) -> None:
     data = dataset(tmp_path, [(200, 200, (1.0, 0.0))] * 70)
     done: list[int] = []
-    evaluate(data, Eyes(), CONTRACT, brightness, (0.5, 0.5), attributes=("Bright", "Dark"),
-             progress=done.append)  # fmt: skip
+    judge(data, Eyes(), CONTRACT, brightness, attributes=("Bright", "Dark"), progress=done.append)
     assert sum(done) == 70
 
 

@@ -65,11 +65,12 @@ class Light:
 
 def judged(folder: Path, shades: list[tuple[int, float]]) -> Judgement:
     samples = []
-    for number, (shade, label) in enumerate(shades):
+    for number, (shade, _) in enumerate(shades):
         path = folder / f"{number:02}.png"
         cv2.imwrite(str(path), picture(shade=shade))
-        samples.append(Sample(path, None, (NAN, label), "test"))
-    data = Dataset("squares", folder, ("Other", "Light"), tuple(samples), {}, "none")
+        samples.append(Sample(str(path), None, "test"))
+    labels = np.array([(NAN, label) for _, label in shades], np.float32)
+    data = Dataset("squares", folder, ("Other", "Light"), tuple(samples), labels, {}, "none")
     light = Light()
     return judge(data, Squares(), light.contract, light.classify, attributes=light.attributes)
 
@@ -185,10 +186,13 @@ def test_people_are_right_when_the_best_one_is(tmp_path: Path) -> None:
             return np.stack([1 - light, light], axis=1)
 
     samples = []
-    for number, (shade, person) in enumerate([(250, 1.0), (100, 0.0), (100, 1.0)]):
+    for number, shade in enumerate([250, 100, 100]):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture(shade=shade))
-        samples.append(Sample(tmp_path / f"{number}.png", None, (person,), "test"))
-    data = Dataset("two", tmp_path, ("identity",), tuple(samples), {}, "none", ("dark", "light"))
+        samples.append(Sample(str(tmp_path / f"{number}.png"), None, "test"))
+    data = Dataset(
+        "two", tmp_path, ("identity",), tuple(samples), np.array([[1], [0], [1]], np.float32), {},
+        "none", ("dark", "light"),
+    )  # fmt: skip
     people = People()
     said = judge(data, Squares(), people.contract, people.classify, attributes=people.attributes)
     found = measure(people, Squares(), said, sizes=(0.5,), tilts=())
@@ -204,8 +208,8 @@ def test_people_are_right_when_the_best_one_is(tmp_path: Path) -> None:
 def test_the_demo_face_is_lost_when_tiny_and_found_when_large(tmp_path: Path) -> None:
     subject = Classifier(read_model(resolve_model("default")))
     data = Dataset(
-        "demo", tmp_path, ("Smiling", "Male"), (Sample(fetch("demo"), None, (1.0, 0.0), "test"),),
-        {}, "none",
+        "demo", tmp_path, ("Smiling", "Male"), (Sample(str(fetch("demo")), None, "test"),),
+        np.array([[1, 0]], np.float32), {}, "none",
     )  # fmt: skip
     detector = BlazeFace()
     said = judge(data, detector, subject.contract, subject.classify, attributes=subject.attributes)

@@ -9,6 +9,14 @@ from edge.train.recipe import Phase, Recipe
 from edge.train.recipes import recipe_named
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their figures, which take longer than so small a training."""
+    from edge.train import finished
+
+    monkeypatch.setattr(finished, "training_plots", lambda folder, **what: [])
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Recipe:
     """A recipe that trains in seconds."""

@@ -13,7 +13,7 @@ from edge.train.recipes import RECIPES, recipe_named
 from edge.train.run import train
 from edge.train.words import make_job
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.usefixtures("without_figures")]
 
 # Large enough for each backbone to have a place left at its end.
 _SIDE = 96

@@ -98,19 +98,19 @@ def test_the_worst_crops_are_those_of_the_worst_faces(tmp_path, monkeypatch):
 
 
 def test_labels_are_counted_by_split(tmp_path):
-    samples = [
-        Sample(tmp_path / f"{at}.png", None, labels, split)
-        for at, (labels, split) in enumerate(
-            [((1.0, 0.0), "train"), ((1.0, NAN), "train"), ((0.0, NAN), "test")]
-        )
-    ]
-    data = Dataset("a", tmp_path, ("x", "y"), tuple(samples), {}, "none")
+    splits = ("train", "train", "test")
+    samples = tuple(Sample(f"{at}.png", None, split) for at, split in enumerate(splits))
+    labels = np.array([(1, 0), (1, NAN), (0, NAN)], np.float32)
+    data = Dataset("a", tmp_path, ("x", "y"), samples, labels, {}, "none")
     assert label_counts([data]) == {
         "a, train": {"x": (2, 0, 0), "y": (0, 1, 1)},
         "a, test": {"x": (0, 1, 0), "y": (0, 0, 1)},
     }
-    person = Sample(tmp_path / "a.png", None, (1.0,), "train")
-    people = Dataset("p", tmp_path, ("identity",), (person,), {}, "none", ("Ann", "Bob"))
+    person = Sample("a.png", None, "train")
+    people = Dataset(
+        "p", tmp_path, ("identity",), (person,), np.ones((1, 1), np.float32), {}, "none",
+        ("Ann", "Bob"),
+    )  # fmt: skip
     assert label_counts([people]) == {}
 
 

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from edge.errors import EdgeError
-from edge.train.job import Job, job_of
+from edge.train.job import Job, job_of, load_data
 from edge.train.model import KerasClassifier
 from edge.train.recipe import Phase
 from edge.train.run import train
 from edge.train.words import make_job
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,18 @@ def test_without_a_test_face_there_is_a_model_and_no_test_score(job, portraits, 
     assert "test" not in config
 
 
+def test_a_recipe_that_ends_on_the_first_data_set_wants_training_pictures_there(
+    job, portraits, tmp_path
+):
+    shutil.copytree(portraits / "val", tmp_path / "data" / "val")
+    phases = (Phase(epochs=1), Phase(epochs=1, first_only=True))
+    recipe = replace(job.recipe, phases=phases)
+    data = ((tmp_path / "data", "folder"), (portraits, "folder"))
+    with pytest.raises(EdgeError, match="folder has no training pictures"):
+        load_data(replace(job, recipe=recipe, data=data))
+    load_data(replace(job, recipe=recipe, data=data[::-1]))
+
+
 @pytest.mark.parametrize("text", ["[1]", '{"schema": 1}', '{"schema": null}', "not json"])
 def test_a_damaged_config_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
@@ -193,8 +207,9 @@ from dataclasses import replace
 from pathlib import Path
 from edge.contract import InputContract
 from edge.train.recipes import recipe_named
-from edge.train import job as jobs, loop, run
+from edge.train import finished, job as jobs, loop, run
 loop._CHECKPOINT_EVERY_S = 0.0
+finished.training_plots = lambda folder, **what: []
 recipe = recipe_named("default")
 phase = replace(recipe.phases[0], epochs=6)
 head = replace(phase, name="head", epochs=4, trains="head", stored=True)
