@@ -34,7 +34,7 @@ from edge.options import (
     SeedOption,
     Split,
     SubsetOption,
-    TeacherOption,
+    TeachersOption,
     ThreadsOption,
     WeightsOption,
     thread_count,
@@ -170,7 +170,7 @@ def train(
     people: PeopleOption = None,
     class_weights: ClassWeightsOption = False,
     weights: WeightsOption = None,
-    teacher: TeacherOption = None,
+    teacher: TeachersOption = None,
     seed: SeedOption = 0,
     deterministic: DeterministicOption = False,
     out: Annotated[
@@ -212,7 +212,7 @@ def train(
         job = words.make_job(
             name, recipe, data=data or [], kinds=dataset or [], attributes=attributes,
             subset=subset, epochs=epochs, batch=batch, people=people,
-            class_weights=class_weights, weights=weights, teacher=teacher, seed=seed,
+            class_weights=class_weights, weights=weights, teachers=teacher or [], seed=seed,
             deterministic=deterministic,
         )  # fmt: skip
     config = training.train(job, folder, resume=resume, report=say)

@@ -105,12 +105,12 @@ WeightsOption = Annotated[
         help="What the network starts from: published weights, none, or a file or run.",
     ),
 ]
-TeacherOption = Annotated[
-    str | None,
+TeachersOption = Annotated[
+    list[str] | None,
     typer.Option(
         "--teacher",
         metavar="RUN|PATH",
-        help="A run to learn from; or weights of the recipe's own teacher.",
+        help="A run to learn from, several for their mean; or weights of the recipe's teacher.",
     ),
 ]
 SeedOption = Annotated[

@@ -8,7 +8,7 @@ from edge.errors import EdgeError
 
 # 1: recipe, contract, attributes, thresholds, data, subset, seed, deterministic, policy,
 #    versions, accuracy.
-# 2: recipes have phases; task, weights, teacher, test, seconds.
+# 2: recipes have phases; task, weights, teachers, test, seconds.
 SCHEMA = 2
 CONFIG = "config.json"
 

@@ -36,8 +36,8 @@ class Job:
             on in the same precision.
         weights: What the body starts from: "imagenet", "none", or a file or run; see
             `edge.train.weights`.
-        teacher: A run that teaches, or where the weights of the recipe's teacher come from;
-            empty for none.
+        teachers: Runs that teach, by the mean of their answers; or where the weights of the
+            recipe's teacher come from.
     """
 
     recipe: Recipe
@@ -48,7 +48,7 @@ class Job:
     deterministic: bool = False
     policy: str = field(default_factory=fastest_policy)
     weights: str = "none"
-    teacher: str = ""
+    teachers: tuple[str, ...] = ()
 
 
 def with_all_attributes(job: Job) -> Job:
@@ -153,7 +153,7 @@ def config_of(job: Job, name: str, datasets: Sequence[Dataset]) -> dict[str, Any
         "deterministic": job.deterministic,
         "policy": job.policy,
         "weights": job.weights,
-        "teacher": job.teacher,
+        "teachers": list(job.teachers),
         "versions": {
             "edge": __version__,
             "keras": keras.__version__,
@@ -196,7 +196,7 @@ def job_of(folder: Path, moved: Sequence[Path] = ()) -> Job:
             deterministic=config["deterministic"],
             policy=config["policy"],
             weights=config["weights"],
-            teacher=config["teacher"],
+            teachers=tuple(config["teachers"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EdgeError(

@@ -44,7 +44,7 @@ def report_of(source: Path) -> dict[str, Any]:
             f"the config.json of {source} lacks {', '.join(missing)}",
             f"finish the run: `edge train --resume --out {source}`",
         )
-    config |= {"weights": config["weights_used"], "teacher": config.get("teacher_used", "")}
+    config |= {"weights": config["weights_used"], "teachers": config.get("teachers_used", [])}
     evaluations = sorted((source / _EVALUATIONS).glob("*.json"))
     config["evaluations"] = {path.stem: json.loads(path.read_text()) for path in evaluations}
     files = [source / "model.keras", *sorted(source.glob("*.tflite"))]

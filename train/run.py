@@ -50,7 +50,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
         report(f"{out} is finished")
         return read_config(out)
     if "answers" in {phase.goal for phase in job.recipe.phases}:
-        _teacher_run(job)
+        _teacher_runs(job)
     if job.deterministic:
         _be_deterministic()
     _require_writable(out)
@@ -65,7 +65,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
         config["weights_used"] = load_weights(network, job.recipe.network, job.weights)
         set_mean_image(network, lambda: mean_image(pupils.faces))
 
-    config["teacher_used"] = source_told(job.teacher)
+    config["teachers_used"] = [source_told(teacher) for teacher in job.teachers]
     trainer = Trainer(job.recipe, pupils, seed=job.seed, policy=job.policy, prepare=prepare)
     write_json(out / CONFIG, config)
     if resume and (out / _CHECKPOINT).exists():
@@ -95,7 +95,7 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     told, taught, watched_features = None, None, None
     goals = {phase.goal for phase in job.recipe.phases}
     if "answers" in goals:
-        told = teacher_answers(_teacher_run(job), training, faces, names)
+        told = teacher_answers(_teacher_runs(job), training, faces, names)
     if goals & {"bottleneck", "cosine"}:
         network, seen = feature_teacher(job)
         taught = teacher_features(network, seen, training, faces)
@@ -125,14 +125,15 @@ def _test_faces(job: Job, dataset: Dataset, report: Callable[[str], None]) -> Fa
         return None
 
 
-def _teacher_run(job: Job) -> Path:
-    if not job.teacher or not Path(job.teacher).exists():
+def _teacher_runs(job: Job) -> list[Path]:
+    absent = next((run for run in job.teachers if not Path(run).exists()), "")
+    if not job.teachers or absent:
         raise EdgeError(
             f"recipe {job.recipe.name} learns from a teacher, and there is "
-            + (f"no run {job.teacher}" if job.teacher else "none"),
+            + (f"no run {absent}" if absent else "none"),
             "name a trained run: --teacher runs/mobilenet",
         )
-    return Path(job.teacher)
+    return [Path(run) for run in job.teachers]
 
 
 def _require_writable(out: Path) -> None:

@@ -22,22 +22,37 @@ from edge.train.weights import load_weights
 
 
 def teacher_answers(
-    run: Path, datasets: Sequence[Dataset], faces: Faces, attributes: Sequence[str]
+    runs: Sequence[Path], datasets: Sequence[Dataset], faces: Faces, attributes: Sequence[str]
 ) -> NDArray[np.float16]:
-    """Return what a trained run says of each face, the mean over the face and its mirror image.
+    """Return what trained runs say of each face: the mean over runs, and face and mirror image.
 
     Args:
-        run: A run folder or .keras file; it may have been trained on crops of another size.
+        runs: Run folders or .keras files; they may have been trained on crops of other sizes.
         datasets: What the faces were cut of.
         faces: To be judged.
         attributes: Names of the columns.
 
     Returns:
-        float16 (faces, attributes), 0 to 1; nan where the teacher does not know the attribute.
+        float16 (faces, attributes), 0 to 1; nan where no teacher knows the attribute.
 
     Raises:
-        EdgeError: It tells none of the attributes, or sees other faces.
+        EdgeError: One of them tells none of the attributes, or sees other faces.
     """
+    total = np.zeros((len(faces), len(attributes)), np.float32)
+    known = np.zeros(len(attributes), np.int64)
+    for run in runs:
+        answers = _answers(run, datasets, faces, attributes)
+        told = ~np.isnan(answers[0])
+        total[:, told] += answers[:, told]
+        known += told
+    with np.errstate(invalid="ignore"):
+        return (total / known).astype(np.float16)
+
+
+def _answers(
+    run: Path, datasets: Sequence[Dataset], faces: Faces, attributes: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return what one run says, nan of attributes that it does not know."""
     teacher = KerasClassifier(run)
     known = [name for name in attributes if name in teacher.attributes]
     if not known:
@@ -48,7 +63,7 @@ def teacher_answers(
     seen = _same_faces(datasets, faces, teacher.contract)
     rows = features_of(teacher.network, seen, "asking the teacher", mirrored=True)
     found = rows[np.arange(len(rows))]
-    answers = np.full((len(faces), len(attributes)), np.nan, np.float16)
+    answers = np.full((len(faces), len(attributes)), np.nan, np.float32)
     for name in known:
         answers[:, list(attributes).index(name)] = found[:, teacher.attributes.index(name)]
     return answers
@@ -60,8 +75,9 @@ def feature_teacher(job: Job) -> tuple[keras.Model, Job]:
     It is the bottleneck of a run, or the pooled features of the recipe's teacher with the weights
     that `--teacher` names.
     """
-    if Path(job.teacher).is_dir() or job.teacher.endswith(".keras"):
-        run = KerasClassifier(Path(job.teacher))
+    (source,) = job.teachers
+    if Path(source).is_dir() or source.endswith(".keras"):
+        run = KerasClassifier(Path(source))
         network, contract = keras.Model(run.network.input, bottleneck(run.network)), run.contract
     else:
         wanted = networks.network_named(job.recipe.teacher).contract
@@ -69,7 +85,7 @@ def feature_teacher(job: Job) -> tuple[keras.Model, Job]:
             job.recipe.contract, width=wanted.width, height=wanted.height, colour=wanted.colour
         )
         whole = networks.build(job.recipe.teacher, contract, 1)
-        load_weights(whole, job.recipe.teacher, job.teacher)
+        load_weights(whole, job.recipe.teacher, source)
         network = keras.Model(whole.input, whole.get_layer(POOLED).output)
     return network, replace(job, recipe=replace(job.recipe, contract=contract))
 

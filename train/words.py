@@ -24,7 +24,7 @@ def make_job(
     people: int | None,
     class_weights: bool,
     weights: str | None,
-    teacher: str | None,
+    teachers: Sequence[str],
     seed: int,
     deterministic: bool,
 ) -> Job:
@@ -43,7 +43,7 @@ def make_job(
         people: In place of the recipe's.
         class_weights: True weighs yes and no alike, whatever the recipe says.
         weights: In place of the recipe's.
-        teacher: As `Job`; None takes the published weights of the recipe's teacher.
+        teachers: As `Job`; none takes the published weights of the recipe's teacher.
         seed: As `Job`.
         deterministic: As `Job`.
 
@@ -57,10 +57,15 @@ def make_job(
         people=people,
         class_weights=class_weights,
     )
-    if teacher and all(phase.goal == "labels" for phase in chosen.phases):
+    if teachers and all(phase.goal == "labels" for phase in chosen.phases):
         raise EdgeError(
             f"recipe {chosen.name} has no phase in which a teacher takes part",
             "leave --teacher out, or choose one that has: --recipe compact-taught",
+        )
+    if len(teachers) > 1 and any(phase.goal != "answers" for phase in chosen.phases):
+        raise EdgeError(
+            f"recipe {chosen.name} learns the features of one teacher, not of {len(teachers)}",
+            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
         )
     names = chosen.attributes
     if attributes is not None:
@@ -77,7 +82,7 @@ def make_job(
         seed=seed,
         deterministic=deterministic,
         weights=_source(weights or chosen.weights),
-        teacher=_source(teacher or ("imagenet" if chosen.teacher else "")),
+        teachers=tuple(map(_source, teachers or (["imagenet"] if chosen.teacher else []))),
     )
 
 

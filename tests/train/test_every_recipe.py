@@ -51,13 +51,13 @@ def history(folder: Path) -> list[dict]:
 def make(data_dir):
     """Return a function that makes a job on a few CelebA pictures."""
 
-    def job(network: str | None, recipe: str, *, weights: str = "none", teacher: str = "") -> Job:
+    def job(network: str | None, recipe: str, *, weights: str = "none", teachers=()) -> Job:
         identity = recipe_named(recipe).task == "identity"
         return make_job(
             network, recipe, data=[data_dir / "celeba"], kinds=[],
             attributes=None if identity else "Smiling", subset="all" if identity else "16,8,8",
             epochs=None, batch=None, people=None, class_weights=False,
-            weights=weights, teacher=teacher or None, seed=0,
+            weights=weights, teachers=teachers, seed=0,
             deterministic=False,
         )  # fmt: skip
 
@@ -97,17 +97,20 @@ def test_every_kind_of_recipe_trains_and_converts(make, tmp_path, data_dir, reci
 )
 def test_every_kind_of_recipe_for_people_trains_and_converts(make, tmp_path, data_dir, recipe):
     teacher = str(data_dir / "weights" / _WEIGHTS["mobilenet"])
-    config = drive(two_steps(make(None, recipe, teacher=teacher), 48), tmp_path / "run")
+    config = drive(two_steps(make(None, recipe, teachers=[teacher]), 48), tmp_path / "run")
     assert len(config["attributes"]) == 4
     assert config["test"]["identity"]["labelled"] == 4
 
 
 @pytest.mark.slow
 def test_any_run_teaches_any_network(make, tmp_path):
+    teachers = [str(tmp_path / "teacher"), str(tmp_path / "another")]
     drive(two_steps(make(None, "compact"), 32), tmp_path / "teacher")
-    taught = make("simple-cnn", "compact-taught", teacher=str(tmp_path / "teacher"))
+    drive(two_steps(make("simple-cnn", "compact"), 48), tmp_path / "another")
+    taught = make("simple-cnn", "compact-taught", teachers=teachers)
     config = drive(two_steps(taught, 48), tmp_path / "run")
-    assert Path(config["teacher"]) == (tmp_path / "teacher").resolve()
+    assert config["teachers"] == [str(Path(teacher).resolve()) for teacher in teachers]
+    assert config["teachers_used"][0].startswith("teacher/model.keras sha256 ")
 
 
 @pytest.mark.slow
@@ -122,8 +125,8 @@ def test_every_network_trains_and_converts(make, tmp_path, network):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_trains_and_converts(make, tmp_path, data_dir, recipe):
     chosen = recipe_named(recipe)
-    teacher = str(data_dir / "weights" / _WEIGHTS["mobilenet"]) if chosen.teacher else ""
+    teachers = [str(data_dir / "weights" / _WEIGHTS["mobilenet"])] if chosen.teacher else []
     if recipe == "compact-taught":
-        teacher = str(tmp_path / "teacher")
+        teachers = [str(tmp_path / "teacher")]
         drive(two_steps(make(None, "compact"), _SIDE), tmp_path / "teacher")
-    drive(two_steps(make(None, recipe, teacher=teacher), _SIDE), tmp_path / "run")
+    drive(two_steps(make(None, recipe, teachers=teachers), _SIDE), tmp_path / "run")

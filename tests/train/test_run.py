@@ -13,11 +13,14 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.datasets import load
 from edge.errors import EdgeError
+from edge.train.facecache import cut_faces
 from edge.train.job import Job, job_of, load_data
 from edge.train.model import KerasClassifier
 from edge.train.recipe import Phase
 from edge.train.run import train
+from edge.train.teacher import teacher_answers
 from edge.train.words import make_job
 
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -107,7 +110,11 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
         ({"kinds": ["celeba", "mtfl"]}, "2 --dataset for 1 --data"),
         ({"attributes": " , "}, "no attributes to learn"),
         ({"subset": "10,20"}, "subset is 10,20, expected three counts"),
-        ({"teacher": "runs/teacher"}, "recipe default has no phase in which a teacher"),
+        ({"teachers": ["runs/teacher"]}, "recipe default has no phase in which a teacher"),
+        (
+            {"recipe": "celeb-cnn-cosine", "teachers": ["a", "b"]},
+            "features of one teacher, not of 2",
+        ),
     ],
 )
 def test_words_that_name_nothing_are_refused(words, message):
@@ -115,7 +122,7 @@ def test_words_that_name_nothing_are_refused(words, message):
         "network": None, "recipe": None, "data": [Path("faces")], "kinds": [],
         "attributes": "Smiling", "subset": None, "epochs": None, "batch": None,
         "people": None, "class_weights": False,
-        "weights": None, "teacher": None, "seed": 0, "deterministic": False,
+        "weights": None, "teachers": [], "seed": 0, "deterministic": False,
     }  # fmt: skip
     given |= words
     network, recipe = given.pop("network"), given.pop("recipe")
@@ -166,6 +173,24 @@ def test_a_run_that_began_with_weights_can_be_resumed(run, job, tmp_path):
     config = train(job_of(begun), begun, resume=True, report=lambda line: None)
     assert config["weights"] == str(run)
     assert config["weights_used"].startswith("tiny/model.keras sha256 ")
+
+
+def test_several_teachers_speak_with_their_mean(run, job, portraits, tmp_path):
+    import keras
+
+    other = shutil.copytree(run, tmp_path / "other")
+    network = keras.saving.load_model(other / "model.keras", compile=False)
+    network.set_weights([-weight for weight in network.get_weights()])
+    network.save(other / "model.keras")
+    data = [load(portraits, attributes=["dark"]).only("train")]
+    faces = cut_faces(data, job.recipe.contract)
+    names = ("unknown", "dark")
+    one, two, both = (
+        teacher_answers(runs, data, faces, names) for runs in ([run], [other], [run, other])
+    )
+    assert np.isnan(both[:, 0]).all()
+    assert not np.allclose(one[:, 1], two[:, 1], atol=0.05)
+    assert np.allclose(both[:, 1], (one[:, 1] + two[:, 1]) / 2, atol=1e-3)
 
 
 def test_without_a_test_face_there_is_a_model_and_no_test_score(job, portraits, tmp_path):
