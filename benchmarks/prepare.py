@@ -130,7 +130,12 @@ class Inputs:
             return {}
         file = self._file("pictures.txt")
         if not file.is_file():
-            paths = [str(sample.path.absolute()) for sample in _drawn(self._data, ()).samples]
+            samples = _drawn(self._data, ()).samples
+            if any(sample.member for sample in samples):
+                raise EdgeError(
+                    f"the pictures of {self._data} are in a zip", "unpack it for the detectors"
+                )
+            paths = [str(sample.path.absolute()) for sample in samples]
             file.write_text("\n".join(paths), "utf-8")
         return {"labelled": str(file)}
 

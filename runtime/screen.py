@@ -24,7 +24,8 @@ class _Console(Console):
     def __init__(self, stream: TextIO) -> None:
         # A log is as wide as its tables; rich would take it for a terminal of 80 columns.
         width = None if stream.isatty() else _LOG_WIDTH
-        super().__init__(file=stream, width=width, highlight=False, emoji=False)
+        # Names of files and folders are no markup, whatever brackets they hold.
+        super().__init__(file=stream, width=width, highlight=False, emoji=False, markup=False)
 
     def on_broken_pipe(self) -> None:
         # A reader that has seen enough is no error here; rich would leave with status 1.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# As edge.train sets them; a test may import Keras first.
+# As `edge train` sets them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

@@ -50,7 +50,8 @@ def test_conversion_prints_its_verdict_and_nothing_else(line):
 @pytest.mark.parametrize("model", ["runs/default", "runs/default/default-int8.tflite"])
 def test_both_forms_are_evaluated_alike(line, model):
     done = edge("evaluate", model, "--data", line["data"], "--json", folder=line["folder"])
-    kept = "figures in runs/default/evaluations/folder-test-detect\n"
+    name = f"folder-{line['data'].name}-test-detect"
+    kept = f"figures in runs/default/evaluations/{name}\n"
     assert (done.returncode, done.stderr) == (0, kept if model == "runs/default" else "")
     result = json.loads(done.stdout)
     assert (result["samples"], result["detected"]) == (8, 8)

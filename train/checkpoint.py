@@ -45,7 +45,7 @@ def load(path: Path) -> tuple[list[NDArray[Any]], list[NDArray[Any]], dict[str, 
                 [arrays[name] for name in sorted(arrays.files, key=_place) if name.startswith(kind)]
                 for kind in ("live/", "best/")
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise EdgeError(
             f"{path} cannot be read: {error}", "start again without --resume"
         ) from error

@@ -112,8 +112,15 @@ def rows_of(reports: Sequence[dict[str, Any]]) -> list[Row]:
             rows.append(Row(recipe=recipe, network=recipe.network, reason=_reason(recipe)))
     strange = [report for report in reports if report["recipe"]["name"] not in RECIPES]
     for report in strange:
-        contract = InputContract.from_json(report["contract"])
-        rows.append(_measured(Recipe.from_json(report["recipe"], contract), report))
+        try:
+            contract = InputContract.from_json(report["contract"])
+            recipe = Recipe.from_json(report["recipe"], contract)
+        except (KeyError, TypeError, ValueError) as error:
+            raise EdgeError(
+                f"the recipe of {report['name']} is of another version of edge: {error}",
+                "leave that run out, or train it again",
+            ) from error
+        rows.append(_measured(recipe, report))
     return rows
 
 

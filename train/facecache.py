@@ -183,9 +183,12 @@ def _cached(dataset: Dataset, contract: InputContract) -> tuple[Rows, NDArray[np
 def _key(dataset: Dataset, contract: InputContract) -> str:
     """Name what the crops depend on: the pictures (by place, size and time) and the contract."""
     digest = sha256(json.dumps([_VERSION, contract.to_json()], sort_keys=True).encode())
-    digest.update(str(dataset.root.resolve()).encode(errors="surrogateescape"))
+    root, given = str(dataset.root.resolve()), str(dataset.root)
+    digest.update(root.encode(errors="surrogateescape"))
     for sample in dataset.samples:
-        place = f"\0{sample.file}\0{sample.member}\0{_size_and_time(sample.file)}"
+        # The same whether the folder was named from here or from the root.
+        file = f"{root}/{sample.file.removeprefix(given).removeprefix('/')}"
+        place = f"\0{file}\0{sample.member}\0{_size_and_time(sample.file)}"
         digest.update(place.encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
 

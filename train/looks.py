@@ -211,7 +211,9 @@ def keep_evaluation(
     """
     folder = plots
     if run is not None:
-        name = f"{result['dataset']}-{result['split']}-{result['crop']}"
+        pictures = judgement.dataset
+        own = f"-{pictures.root.resolve().name}" if pictures.name == "folder" else ""
+        name = f"{pictures.name}{own}-{result['split']}-{result['crop']}"
         if result["detector"] != subject.contract.detector:
             name += f"-{result['detector']}"
         folder = plots or run / "evaluations" / name

@@ -183,11 +183,7 @@ class Trainer:
         """
         while True:
             while self.state.epoch < self.phase.epochs and not self.state.stopped:
-                start, already = time.monotonic(), self.state.step
-                loss = self._epoch(path)
-                seconds = time.monotonic() - start
-                trained = (self.steps - already) * self.batch
-                self._close_epoch(loss, trained / seconds, seconds)
+                self._close_epoch(self._epoch(path))
                 self.save(path)
                 report(described(self.phase, self.state))
             if self.state.phase + 1 == len(self.recipe.phases):
@@ -197,6 +193,7 @@ class Trainer:
     def _epoch(self, path: Path) -> float:
         """Train for what is left of an epoch; return its mean loss."""
         state, saved = self.state, time.monotonic()
+        begun = saved - state.seconds
         label = f"{self.phase.name}, epoch {state.epoch + 1} of {self.phase.epochs}"
         with progress(
             label, self.steps * self.batch, "images", done=state.step * self.batch
@@ -204,6 +201,7 @@ class Trainer:
             for inputs, targets in self.batches():
                 self.step(inputs, targets)
                 advance(self.batch)
+                state.seconds = time.monotonic() - begun
                 if time.monotonic() - saved > _CHECKPOINT_EVERY_S:
                     self.save(path)
                     saved = time.monotonic()
@@ -269,7 +267,7 @@ class Trainer:
     def _rate(self) -> float:
         return rate_of(self.phase, self.state, self.steps)
 
-    def _close_epoch(self, loss: float, images_per_s: float, seconds: float) -> None:
+    def _close_epoch(self, loss: float) -> None:
         """Validate, keep the weights if they are the best, and lower the rate on a plateau."""
         state, phase = self.state, self.phase
         weights = self._settled_weights()
@@ -281,14 +279,14 @@ class Trainer:
                 "rate": self._rate(),
                 "loss": loss,
                 **validation,
-                "images_per_s": round(images_per_s, 1),
-                "seconds": round(seconds, 1),
+                "images_per_s": round(self.steps * self.batch / max(state.seconds, 1e-3), 1),
+                "seconds": round(state.seconds, 1),
             }
         )
         if follow(phase, state, validation["val_loss"]) or self.recipe.keep == "last":
             state.best_epoch = len(state.history)
             self._best = weights
-        state.epoch, state.step, state.loss_sum = state.epoch + 1, 0, 0.0
+        state.epoch, state.step, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
 
     def _move_average(self) -> None:
         """Let the average follow the weights, batch statistics included; quickly at first."""

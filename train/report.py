@@ -46,10 +46,19 @@ def report_of(source: Path) -> dict[str, Any]:
         )
     config |= {"weights": config["weights_used"], "teachers": config.get("teachers_used", [])}
     evaluations = sorted((source / _EVALUATIONS).glob("*.json"))
-    config["evaluations"] = {path.stem: json.loads(path.read_text()) for path in evaluations}
+    config["evaluations"] = {path.stem: _evaluation(path) for path in evaluations}
     files = [source / "model.keras", *sorted(source.glob("*.tflite"))]
     config["sizes"] = {file.name: file.stat().st_size for file in files}
     return config
+
+
+def _evaluation(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise EdgeError(
+            f"{file} cannot be read: {error}", "remove it and evaluate again"
+        ) from error
 
 
 def _kept(file: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import math
 import os
 import shutil
 import tempfile
+import time
+import tokenize
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from edge.errors import EdgeError
 
 _FILLING, _LOCK = ".filling-", "lock"
+_DAY_S = 86_400.0
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -47,7 +50,7 @@ class RowFile(Generic[Scalar]):
                 self.shape, _, found = npy.read_array_header_1_0(file)
                 self._start = file.tell()
             descriptor = os.open(path, os.O_RDONLY)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, tokenize.TokenError) as error:
             raise damaged(path, str(error)) from error
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
@@ -113,21 +116,26 @@ def filling(folder: Path, needed: int, what: str) -> Iterator[Path]:
         _require_room(beside, needed, what)
         _sweep(beside)
         temporary = Path(tempfile.mkdtemp(prefix=_FILLING, dir=beside))
-        try:
-            with (temporary / _LOCK).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield temporary
-                (temporary / _LOCK).unlink()
-                temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        if folder.is_dir():  # another process has made the same in the meantime
-            return
-        raise EdgeError(
-            f"cannot keep {what} in {beside}: {error.strerror or error}",
-            "free some space, or set EDGE_HOME elsewhere",
-        ) from error
+        raise _cannot_keep(what, beside, error) from error
+    try:
+        with (temporary / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield temporary
+            (temporary / _LOCK).unlink()
+            temporary.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process has made the same in the meantime
+            raise _cannot_keep(what, beside, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cannot_keep(what: str, beside: Path, error: OSError) -> EdgeError:
+    return EdgeError(
+        f"cannot keep {what} in {beside}: {error.strerror or error}",
+        "free some space, or set EDGE_HOME elsewhere",
+    )
 
 
 def _require_room(beside: Path, needed: int, what: str) -> None:
@@ -145,6 +153,9 @@ def _sweep(beside: Path) -> None:
         try:
             with (leftover / _LOCK).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover, ignore_errors=True)
+        except FileNotFoundError:  # killed before it had a lock or after, if not just now
+            if time.time() - leftover.stat().st_mtime > _DAY_S:
                 shutil.rmtree(leftover, ignore_errors=True)
         except OSError:  # still being filled, or gone
             continue

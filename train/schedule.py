@@ -13,12 +13,16 @@ _WARM_UP_STEPS = 300
 
 @dataclass
 class State:
-    """Where a training stands; saved with every checkpoint. Epochs count within their phase."""
+    """Where a training stands; saved with every checkpoint.
+
+    Epochs count within their phase; steps, losses and seconds within their epoch.
+    """
 
     phase: int = 0
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    seconds: float = 0.0
     rate: float = 0.0
     best_loss: float = math.inf
     best_epoch: int = -1

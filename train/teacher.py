@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
-from edge.datasets import Dataset
+from edge.datasets import Dataset, spellings
 from edge.errors import EdgeError
 from edge.train import networks
 from edge.train.facecache import Faces, cut_faces
@@ -54,8 +54,9 @@ def _answers(
 ) -> NDArray[np.float32]:
     """Return what one run says, nan of attributes that it does not know."""
     teacher = KerasClassifier(run)
-    known = [name for name in attributes if name in teacher.attributes]
-    if not known:
+    own = {spellings(name): column for column, name in enumerate(teacher.attributes)}
+    columns = [own.get(spellings(name)) for name in attributes]
+    if all(column is None for column in columns):
         raise EdgeError(
             f"the teacher {run} tells {', '.join(teacher.attributes[:5])}, none of what is learnt",
             "give a run that was trained on the same attributes",
@@ -64,8 +65,9 @@ def _answers(
     rows = features_of(teacher.network, seen, "asking the teacher", mirrored=True)
     found = rows[np.arange(len(rows))]
     answers = np.full((len(faces), len(attributes)), np.nan, np.float32)
-    for name in known:
-        answers[:, list(attributes).index(name)] = found[:, teacher.attributes.index(name)]
+    for place, column in enumerate(columns):
+        if column is not None:
+            answers[:, place] = found[:, column]
     return answers
 
 

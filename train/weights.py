@@ -23,6 +23,9 @@ Values = dict[str, list[NDArray[Any]]]
 
 _DIGITS = 12
 
+# What --weights takes beside a path; a folder of such a name is none.
+WORDS = ("imagenet", "none")
+
 
 def load_weights(model: keras.Model, name: str, source: str) -> str:
     """Fill the body of a network, below its head.
@@ -65,7 +68,7 @@ def source_told(source: str) -> str:
     """
     path = Path(source)
     file = path / "model.keras" if path.is_dir() else path
-    if not source or not file.is_file():
+    if not source or source in WORDS or not file.is_file():
         return source
     shown = f"{path.name}/{file.name}" if path.is_dir() else file.name
     return f"{shown} sha256 {sha256_of(file)[:_DIGITS]}…"

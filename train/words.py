@@ -9,6 +9,7 @@ from edge.train.job import Job
 from edge.train.networks import network_named
 from edge.train.recipe import Recipe
 from edge.train.recipes import RECIPES, recipe_named
+from edge.train.weights import WORDS
 
 
 def make_job(
@@ -48,7 +49,7 @@ def make_job(
         deterministic: As `Job`.
 
     Raises:
-        EdgeError: A word says nothing that exists.
+        EdgeError: A word says nothing that exists, or nothing to this recipe.
     """
     chosen = _changed(
         _chosen(network, recipe),
@@ -57,16 +58,8 @@ def make_job(
         people=people,
         class_weights=class_weights,
     )
-    if teachers and all(phase.goal == "labels" for phase in chosen.phases):
-        raise EdgeError(
-            f"recipe {chosen.name} has no phase in which a teacher takes part",
-            "leave --teacher out, or choose one that has: --recipe compact-taught",
-        )
-    if len(teachers) > 1 and any(phase.goal != "answers" for phase in chosen.phases):
-        raise EdgeError(
-            f"recipe {chosen.name} learns the features of one teacher, not of {len(teachers)}",
-            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
-        )
+    _require_meaning(chosen, attributes, subset, people, class_weights)
+    _require_teachers(chosen, teachers)
     names = chosen.attributes
     if attributes is not None:
         names = tuple(name.strip() for name in attributes.split(",") if name.strip())
@@ -84,6 +77,56 @@ def make_job(
         weights=_source(weights or chosen.weights),
         teachers=tuple(map(_source, teachers or (["imagenet"] if chosen.teacher else []))),
     )
+
+
+def _require_meaning(
+    recipe: Recipe,
+    attributes: str | None,
+    subset: str | None,
+    people: int | None,
+    class_weights: bool,
+) -> None:
+    """Refuse words that would change nothing."""
+    learns, given = "attributes", {"--people": people is not None}
+    if recipe.task == "identity":
+        learns, given = (
+            "people",
+            {
+                "--attributes": attributes is not None,
+                "--class-weights": class_weights,
+                "--subset": subset not in (None, "all"),
+            },
+        )
+    for word in (word for word, is_given in given.items() if is_given):
+        raise EdgeError(
+            f"{word} means nothing to recipe {recipe.name}, which learns {learns}",
+            f"leave {word} out, or choose another --recipe",
+        )
+
+
+def _require_teachers(recipe: Recipe, teachers: Sequence[str]) -> None:
+    """Refuse teachers that cannot teach, before faces are cut for them."""
+    goals = {phase.goal for phase in recipe.phases}
+    if teachers and goals == {"labels"}:
+        raise EdgeError(
+            f"recipe {recipe.name} has no phase in which a teacher takes part",
+            "leave --teacher out, or choose one that has: --recipe compact-taught",
+        )
+    if len(teachers) > 1 and "answers" not in goals:
+        raise EdgeError(
+            f"recipe {recipe.name} learns the features of one teacher, not of {len(teachers)}",
+            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
+        )
+    if goals != {"labels"} and not teachers and not recipe.teacher:
+        raise EdgeError(
+            f"recipe {recipe.name} learns from a teacher, and there is none",
+            "name a trained run: --teacher runs/mobilenet",
+        )
+    for teacher in teachers:
+        if not Path(teacher).exists() and not (recipe.teacher and teacher == "imagenet"):
+            raise EdgeError(
+                f"there is no teacher {teacher}", "name a trained run: --teacher runs/mobilenet"
+            )
 
 
 def _changed(
@@ -109,7 +152,8 @@ def _changed(
 
 def _source(word: str) -> str:
     """Return a word as it is, and a path so that it is found from any folder."""
-    return str(Path(word).resolve()) if word and Path(word).exists() else word
+    known = word in WORDS or not Path(word).exists()
+    return word if known else str(Path(word).resolve())
 
 
 def _data(folders: Sequence[Path], kinds: Sequence[str]) -> tuple[tuple[Path, str], ...]:

@@ -352,12 +352,25 @@ def test_evaluating_a_run_is_kept_in_it(
     done = here("evaluate", run, "--data", portraits_of_one, "--split", "all", "--crop", "whole",
                 "--json")  # fmt: skip
     assert done.returncode == 0
-    folder = run / "evaluations"
-    kept = (folder / "folder-all-whole.json").read_text()
+    folder, name = run / "evaluations", f"folder-{portraits_of_one.name}-all-whole"
+    kept = (folder / f"{name}.json").read_text()
     assert json.loads(kept) == json.loads(done.stdout)
-    assert (folder / "folder-all-whole" / "confusion.png").exists()
+    assert (folder / name / "confusion.png").exists()
     # What takes as long again is drawn when it is asked for.
-    assert not (folder / "folder-all-whole" / "sensitivity.png").exists()
+    assert not (folder / name / "sensitivity.png").exists()
+
+
+def test_brackets_in_a_name_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    from edge.runtime.screen import show
+    from edge.train.tables import run_table
+
+    score = {"accuracy": 0.5, "ci95": [0.4, 0.6], "f1": 0.5, "labelled": 8}
+    config = {"best_epoch": 1, "parameters": 9, "accuracy": {"[hat]": score}}
+    show(run_table(config, Path("runs/x[/y]")))
+    said = capsys.readouterr().out
+    assert "runs/x[/y]: best epoch 1" in said
+    assert "[hat]" in said
+    assert "edge convert runs/x[/y] --int8" in said
 
 
 def test_evaluate_says_what_drawing_needs(

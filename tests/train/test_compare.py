@@ -103,6 +103,14 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str):
         compare([tmp_path / "x.json"], None)
 
 
+def test_a_recipe_of_another_version_is_refused(tmp_path: Path):
+    strange = report("simple-cnn")
+    strange["recipe"] |= {"name": "mine", "of_tomorrow": 1}
+    (tmp_path / "x.json").write_text(json.dumps(strange))
+    with pytest.raises(EdgeError, match="the recipe of simple-cnn is of another version"):
+        compare([tmp_path / "x.json"], None)
+
+
 def test_a_folder_without_a_run_and_no_run_at_all_are_refused(tmp_path: Path):
     with pytest.raises(EdgeError, match="is not a run folder"):
         compare([tmp_path], None)

@@ -53,6 +53,15 @@ def test_cutting_again_reads_the_cache(portraits):
     assert np.array_equal(first.crops(range(40)), second.crops(range(40)))
 
 
+def test_a_folder_named_from_here_is_the_same_folder(portraits, monkeypatch):
+    contract = InputContract(width=32, height=32)
+    first = cut_faces([load(portraits).only("val")], contract)
+    for here, named in ((portraits.parent, portraits.name), (portraits, ".")):
+        monkeypatch.chdir(here)
+        again = cut_faces([load(Path(named)).only("val")], contract)
+        assert again.wide[0].path == first.wide[0].path
+
+
 def test_another_contract_is_cut_anew(portraits):
     dataset = load(portraits).only("val")
     tight = cut_faces([dataset], InputContract(width=32, height=32, margin=0.0))

@@ -170,10 +170,10 @@ def test_a_run_keeps_its_evaluations_with_the_quick_figures(tmp_path, subject, p
     judgement, result = evaluated(subject, pictures)
     told, warned = kept_in(subject, judgement, result, tmp_path / "run", None)
     folder = tmp_path / "run" / "evaluations"
-    assert json.loads((folder / "folder-all-detect.json").read_text()) == result
-    assert told == [f"figures in {folder / 'folder-all-detect'}"]
+    assert json.loads((folder / "folder-pictures-all-detect.json").read_text()) == result
+    assert told == [f"figures in {folder / 'folder-pictures-all-detect'}"]
     assert warned == []
-    assert names_of((folder / "folder-all-detect").iterdir()) == {
+    assert names_of((folder / "folder-pictures-all-detect").iterdir()) == {
         "label_balance", "samples", "confusion", "roc", "calibration", "worst-Smiling",
     }  # fmt: skip
 
@@ -182,7 +182,7 @@ def test_figures_asked_for_elsewhere_are_not_in_the_run(tmp_path, subject, pictu
     judgement, result = evaluated(subject, pictures)
     kept_in(subject, judgement, result, tmp_path / "run", tmp_path / "plots")
     assert [path.name for path in (tmp_path / "run" / "evaluations").iterdir()] == [
-        "folder-all-detect.json"
+        "folder-pictures-all-detect.json"
     ]
     assert (tmp_path / "plots" / "sensitivity.png").exists()
 

@@ -50,9 +50,11 @@ def test_a_damaged_file_is_refused(tmp_path, rows):
         file[19]
     with pytest.raises(EdgeError, match="ends in row 19 of 20"):
         RowFile(path, np.float16)
-    path.write_bytes(b"not an array")
-    with pytest.raises(EdgeError, match="cannot be read"):
-        RowFile(path, np.float16)
+    header = path.read_bytes()[:10]
+    for other in (b"not an array", header + b"{'descr': '<f2', (" + b" " * 200):
+        path.write_bytes(other)
+        with pytest.raises(EdgeError, match="cannot be read"):
+            RowFile(path, np.float16)
     with pytest.raises(EdgeError, match="cannot be read") as caught:
         RowFile(tmp_path / "absent.npy", np.float16)
     assert str(tmp_path) in caught.value.hint
@@ -98,6 +100,16 @@ def test_the_faster_process_wins(tmp_path):
         folder.mkdir()
         (folder / "file").write_bytes(b"first")
     assert (folder / "file").read_bytes() == b"first"
+
+
+def test_what_was_killed_without_a_lock_is_swept_a_day_later(tmp_path):
+    old, new = tmp_path / ".filling-old", tmp_path / ".filling-new"
+    for leftover in (old, new):
+        leftover.mkdir()
+    os.utime(old, (1, 1))
+    with filling(tmp_path / "one", 10, "rows"):
+        assert not old.exists()
+        assert new.exists()
 
 
 def test_a_disk_that_is_too_small_is_told_beforehand(tmp_path):

@@ -111,8 +111,21 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
         ({"attributes": " , "}, "no attributes to learn"),
         ({"subset": "10,20"}, "subset is 10,20, expected three counts"),
         ({"teachers": ["runs/teacher"]}, "recipe default has no phase in which a teacher"),
+        ({"people": 4}, "--people means nothing to recipe default"),
+        ({"recipe": "celeb-cnn"}, "--attributes means nothing to recipe celeb-cnn"),
         (
-            {"recipe": "celeb-cnn-cosine", "teachers": ["a", "b"]},
+            {"recipe": "celeb-cnn", "attributes": None, "subset": "8,4,4"},
+            "--subset means nothing to recipe celeb-cnn",
+        ),
+        ({"recipe": "compact-taught"}, "learns from a teacher, and there is none"),
+        ({"recipe": "compact-taught", "teachers": ["runs/typo"]}, "no teacher runs/typo"),
+        ({"recipe": "compact-taught", "teachers": ["imagenet"]}, "no teacher imagenet"),
+        (
+            {"recipe": "celeb-cnn-cosine", "attributes": None, "teachers": ["none"]},
+            "no teacher none",
+        ),
+        (
+            {"recipe": "celeb-cnn-cosine", "attributes": None, "teachers": ["a", "b"]},
             "features of one teacher, not of 2",
         ),
     ],
@@ -128,6 +141,20 @@ def test_words_that_name_nothing_are_refused(words, message):
     network, recipe = given.pop("network"), given.pop("recipe")
     with pytest.raises(EdgeError, match=message):
         make_job(network, recipe, **given)
+
+
+def test_a_folder_called_imagenet_is_not_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for word in ("imagenet", "none", "mine"):
+        Path(word).mkdir()
+    given = {
+        "data": [Path("faces")], "kinds": [], "attributes": "Smiling", "subset": None,
+        "epochs": None, "batch": None, "people": None, "class_weights": False, "teachers": [],
+        "seed": 0, "deterministic": False,
+    }  # fmt: skip
+    assert make_job("mobilenet", None, weights=None, **given).weights == "imagenet"
+    assert make_job("mobilenet", None, weights="none", **given).weights == "none"
+    assert make_job("mobilenet", None, weights="mine", **given).weights == str(tmp_path / "mine")
 
 
 def test_an_attribute_that_the_data_lacks_is_refused(job, tmp_path):
@@ -184,7 +211,7 @@ def test_several_teachers_speak_with_their_mean(run, job, portraits, tmp_path):
     network.save(other / "model.keras")
     data = [load(portraits, attributes=["dark"]).only("train")]
     faces = cut_faces(data, job.recipe.contract)
-    names = ("unknown", "dark")
+    names = ("unknown", "DARK")
     one, two, both = (
         teacher_answers(runs, data, faces, names) for runs in ([run], [other], [run, other])
     )
