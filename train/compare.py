@@ -194,10 +194,11 @@ def markdown(rows: Sequence[Row]) -> str:
     absent = [row for row in rows if not row.run]
     if absent:
         lines += ["", "## Not measured", ""]
-        lines += ["| seed | recipe | published | why |", "|---|---|--:|---|"]
+        lines += ["| seed | recipe | published | GENKI-4K, published | why |",
+                  "|---|---|--:|--:|---|"]  # fmt: skip
         lines += [
             f"| {row.recipe.seed} | {row.recipe.name} | {_published(row.published)} "
-            f"| {row.reason} |"
+            f"| {_wild(row)} | {row.reason} |"
             for row in absent
         ]
     protocols: dict[str, list[str]] = {}
@@ -212,16 +213,20 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def _line(row: Row) -> str:
-    wild = row.published.get(_WILD)
     size = f"{row.int8_bytes / 1e3:,.0f} kB" if row.int8_bytes else ""
     cells = [
         row.recipe.seed, row.recipe.name, row.network, f"{row.faces:,}", row.weights,
         _published(row.published), _score(row.tested),
-        f"{row.tested['f1']:.3f}" if row.tested else "", f"{wild:.3f}" if wild else "",
+        f"{row.tested['f1']:.3f}" if row.tested else "", _wild(row),
         _score(row.wild), f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.1f} M", size,
         f"{row.hours:.1f}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def _wild(row: Row) -> str:
+    """Return what was published for GENKI-4K."""
+    return f"{row.published[_WILD]:.3f}" if _WILD in row.published else ""
 
 
 def _published(published: dict[str, float]) -> str:
