@@ -90,7 +90,12 @@ def test_starts_and_ends_without_a_word(mediapipe_detector):
     child = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
     )
-    assert (child.stdout, child.stderr) == ("[]\n", "")
+    # Where its memory happens to lie badly for LiteRT, MediaPipe says so once, at any picture.
+    by_chance = ("is written to STDERR", "Input tensor memory is not aligned")
+    said = [
+        line for line in child.stderr.splitlines() if not any(word in line for word in by_chance)
+    ]
+    assert (child.stdout, said) == ("[]\n", [])
 
 
 @dataclass(frozen=True)
