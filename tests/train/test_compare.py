@@ -80,7 +80,10 @@ def test_two_runs_of_one_name_are_refused(tmp_path: Path):
 
 def test_the_page_says_what_was_measured_and_what_was_not():
     page = markdown(rows_of([report("simple-cnn")]))
-    assert "| S0a | simple-cnn | simple-cnn | 9,991 | none | 0.8104 | 0.850 (0.840–0.860) |" in page
+    assert (
+        "| S0a | simple-cnn | simple-cnn | 9,991 | none | Smiling | 0.8104 | 0.850 (0.840–0.860) |"
+        in page
+    )
     measured, absent = page.split("## Not measured")
     assert "vgg19" not in measured
     assert "| S0d | vgg19-bottleneck | 0.8104 |  | wants the published weights of vgg19 |" in absent
