@@ -67,9 +67,9 @@ class Row:
             "seed": self.recipe.seed, "recipe": self.recipe.name, "network": self.network,
             "run": self.run, "attribute": self.attribute, "data": self.data, "faces": self.faces,
             "weights": self.weights, "protocol": self.recipe.protocol,
-            "published": self.published, "tested": self.tested, "genki4k": self.wild, "parameters": self.parameters,
-            "multiply_adds": self.multiply_adds, "int8_bytes": self.int8_bytes,
-            "hours": self.hours, "reason": self.reason,
+            "published": self.published, "tested": self.tested, "genki4k": self.wild,
+            "parameters": self.parameters, "multiply_adds": self.multiply_adds,
+            "int8_bytes": self.int8_bytes, "hours": self.hours, "reason": self.reason,
         }  # fmt: skip
 
 
