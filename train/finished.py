@@ -4,6 +4,7 @@ In the run folder: model.keras, history.json, config.json and, in plots/, one PN
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edge.runtime.evaluate import scores_of
 from edge.runtime.judge import Judgement
 from edge.train import networks
 from edge.train.augment import augmented
+from edge.train.circumstances import Counts
 from edge.train.config import CONFIG
 from edge.train.facecache import Faces
 from edge.train.heads import bottleneck
@@ -32,11 +34,41 @@ _BATCH = 256
 _DRAWN, _SHOWN, _WAYS = 2_000, 4, 10
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a finished model is judged on; training pictures, by the million, are not held for it.
+
+    Args:
+        watched: The pictures that the training was watched on.
+        tested: The test pictures; None without any.
+        counts: Labels of all data sets by split, to be drawn.
+    """
+
+    watched: Dataset
+    tested: Dataset | None
+    counts: Counts
+
+
+def judged_of(datasets: Sequence[Dataset], own: int) -> Judged:
+    """Return what is judged of a job's data sets, of which the first one validates and tests.
+
+    Args:
+        datasets: Of the job.
+        own: How many of their attributes the finished model tells.
+    """
+    first = datasets[0]
+    return Judged(
+        first.only(validation_split(first)),
+        first.only("test") if first.count("test") else None,
+        label_counts([one.with_attributes(one.attributes[:own]) for one in datasets]),
+    )
+
+
 def finish_run(
     trainer: Trainer,
     config: dict[str, Any],
     out: Path,
-    datasets: Sequence[Dataset],
+    judged: Judged,
     test: Faces | None,
 ) -> dict[str, Any]:
     """Score the model, draw it, and save it last: a folder that holds it is whole.
@@ -45,8 +77,8 @@ def finish_run(
         trainer: Whose phases are over.
         config: Of the run, as begun.
         out: The run folder.
-        datasets: Of the job; the first one validates and tests.
-        test: Faces of its test pictures, if there are any.
+        judged: The pictures to score the model on.
+        test: Faces of the test pictures, if there are any.
 
     Returns:
         The config with thresholds, scores and sizes, as written.
@@ -60,18 +92,16 @@ def finish_run(
             for column in range(own)
         ]
     history = trainer.state.history
-    watched = datasets[0].only(validation_split(datasets[0]))
     config |= {
-        "accuracy": _scores(watched, validation, probabilities, config),
+        "accuracy": _scores(judged.watched, validation, probabilities, config),
         "best_epoch": trainer.state.best_epoch,
         "parameters": model.count_params(),
         "multiply_adds": networks.multiply_adds(model),
         "faces": len(trainer.pupils.faces),
         "seconds": round(sum(entry["seconds"] for entry in history)),
     }
-    if test is not None:
-        tested = datasets[0].only("test")
-        config["test"] = _scores(tested, test, predict_faces(model, test), config)
+    if test is not None and judged.tested is not None:
+        config["test"] = _scores(judged.tested, test, predict_faces(model, test), config)
     write_json(out / "history.json", history)
     write_json(out / CONFIG, config)
     training_plots(
@@ -81,7 +111,7 @@ def finish_run(
         probabilities=probabilities,
         answers=config["attributes"],
         thresholds=config["thresholds"],
-        counts=label_counts([one.with_attributes(one.attributes[:own]) for one in datasets]),
+        counts=judged.counts,
         people=trainer.recipe.task == "identity",
         examples=_examples(trainer),
         layers=_layers(model, validation),

@@ -19,7 +19,7 @@ from edge.train.balance import class_weights, require_both_classes
 from edge.train.config import CONFIG, read_config
 from edge.train.facecache import Faces, cut_faces
 from edge.train.filters import mean_image, set_mean_image
-from edge.train.finished import MODEL, finish_run
+from edge.train.finished import MODEL, finish_run, judged_of
 from edge.train.job import Job, config_of, load_data, validation_split, with_all_attributes
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
@@ -59,7 +59,9 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     config = config_of(job, out.resolve().name, datasets)
     _check_unchanged(out, config)
     pupils = _pupils(job, datasets, report)
-    test = _test_faces(job, datasets[0], report)
+    judged = judged_of(datasets, len(job.attributes))
+    test = _test_faces(job, judged.tested, report)
+    del datasets  # all that is left of the training pictures is in `pupils`
 
     def prepare(network: keras.Model) -> None:
         config["weights_used"] = load_weights(network, job.recipe.network, job.weights)
@@ -71,7 +73,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     if resume and (out / _CHECKPOINT).exists():
         trainer.resume(out / _CHECKPOINT)
     trainer.fit(out / _CHECKPOINT, report)
-    return finish_run(trainer, config, out, datasets, test)
+    return finish_run(trainer, config, out, judged, test)
 
 
 def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:
@@ -114,12 +116,12 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     )
 
 
-def _test_faces(job: Job, dataset: Dataset, report: Callable[[str], None]) -> Faces | None:
+def _test_faces(job: Job, tested: Dataset | None, report: Callable[[str], None]) -> Faces | None:
     """Cut the test faces before hours are spent; without any there is no test score."""
-    if not dataset.count("test"):
+    if tested is None:
         return None
     try:
-        return cut_faces([dataset.only("test")], job.recipe.contract)
+        return cut_faces([tested], job.recipe.contract)
     except EdgeError as error:
         report(f"no test score: {error.message}")
         return None
