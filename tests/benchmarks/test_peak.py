@@ -52,7 +52,9 @@ def test_no_face_classifier_is_faster_than_the_peak(reached: dict[str, float]) -
         crop = np.full(network.input.shape[1:], 99, np.uint8)
         milliseconds = min(sample(lambda: network.run_pixels(crop, (0.0, 255.0)), 50, 0.3))  # noqa: B023
         rate = network.multiply_adds() / (milliseconds / 1000)
-        assert 0.05 * reached[precision] < rate < 1.1 * reached[precision]
+        # As in a benchmark: before and after, since either may have been disturbed.
+        best = max(reached[precision], measure_peak(1)[precision])
+        assert 0.05 * best < rate < 1.1 * best
 
 
 def test_float32_is_of_the_order_of_numpy(reached: dict[str, float]) -> None:

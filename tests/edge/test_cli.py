@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import edge as edge_package
 from edge.assets import fetch
 from edge.cli import main
 from edge.modelfile import CARD_FILE, SCHEMA, pack, read_model
@@ -380,6 +381,8 @@ def test_evaluate_says_what_drawing_needs(
     drawing = [name for name in sys.modules if name.startswith(("matplotlib", "edge.train"))]
     for name in drawing:
         monkeypatch.delitem(sys.modules, name)
+    if "edge.train" in drawing:  # imported anew below; afterwards the package names the old one
+        monkeypatch.setattr(edge_package, "train", edge_package.train)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     asked = ["evaluate", small_model, "--data", portraits_of_one, "--split", "all"]
     refused = here(*asked, "--plots", tmp_path / "plots")

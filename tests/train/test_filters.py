@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from edge.contract import InputContract
 from edge.convert.quantize import quantize
 from edge.runtime.interpreter import Interpreter
+from edge.train import filters
 from edge.train.facecache import Faces
 from edge.train.filters import (
     PixelFilter,
@@ -68,7 +69,7 @@ def test_the_mask_is_bright_in_the_middle_and_dark_in_the_corners():
 
 @pytest.mark.parametrize("value_range", [(0.0, 255.0), (-1.0, 1.0)])
 def test_the_mean_image_is_in_the_range_of_the_contract(crops, value_range, monkeypatch):
-    monkeypatch.setattr("edge.train.filters._BATCH", 16)
+    monkeypatch.setattr(filters, "_BATCH", 16)
     contract = InputContract(width=40, height=48, value_range=value_range)
     expected = crops.mean(axis=0) * ((value_range[1] - value_range[0]) / 255) + value_range[0]
     found = mean_image(_faces(crops, contract))
