@@ -375,7 +375,7 @@ def _screen() -> "Screen":
 def _training() -> Any:
     """Import what needs Keras and TensorFlow, or say what to install."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN off on processors without AVX-512; there it trains faster.
+    # TensorFlow leaves oneDNN off where a processor has AVX2 alone; docs/training.md has figures.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         from edge.train import run as training

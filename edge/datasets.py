@@ -213,7 +213,7 @@ def in_name_order(
     found = listing.samples
     order = sorted(range(len(found)), key=lambda row: (found[row].name, found[row].file))
     width = np.dtype((np.float32, (len(listing.attributes),)))
-    labels = np.fromiter((tuple(listing.labels[row]) for row in order), width, len(order))
+    labels = np.fromiter((listing.labels[row] for row in order), width, len(order))
     return Dataset(
         name=kind,
         root=root,

@@ -5,7 +5,7 @@ import io
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from edge.errors import EdgeError
 from edge.images import SUFFIXES, is_picture
 from edge.samples import Place, Sample
 
-Labels = Sequence[float]
+Labels = tuple[float, ...]
 Rows = dict[str, tuple[Labels, str]]  # stem of a picture: its labels and its split
 
 

@@ -27,7 +27,7 @@ from edge.samples import Place
 ADIENCE_SPLITS = {0: "train", 1: "train", 2: "train", 3: "val", 4: "test"}
 
 _PARTITIONS = {"0": "train", "1": "val", "2": "test"}
-_SIGNED = {"1": 1, "-1": 0}
+_SIGNED = {"1": 1.0, "-1": 0.0}
 _ONE_TWO = {"1": 1.0, "2": 0.0}
 # The publisher's site sorts its files into these; copies often have them side by side.
 _CELEBA_FOLDERS = ("", "Anno", "Eval", "Img")
@@ -201,8 +201,7 @@ def _celeba_values(
             f"{len(attributes) + 1}: a picture and {len(attributes)} labels",
         )
     try:
-        # A fifth of a tuple: there are 40 labels a picture, and pictures by the hundred thousand.
-        return bytes([_SIGNED[cell] for cell in cells[1:]])
+        return tuple([_SIGNED[cell] for cell in cells[1:]])
     except KeyError as error:
         value = error.args[0]
         name = attributes[cells.index(value, 1) - 1]

@@ -114,6 +114,35 @@ def _require_pictures(datasets: Sequence[Dataset]) -> None:
         )
 
 
+def require_teachers(recipe: Recipe, teachers: Sequence[str]) -> None:
+    """Refuse teachers that cannot teach, before faces are cut for them.
+
+    Raises:
+        EdgeError: There are too few of them, too many, or one is not there.
+    """
+    goals = {phase.goal for phase in recipe.phases}
+    if teachers and goals == {"labels"}:
+        raise EdgeError(
+            f"recipe {recipe.name} has no phase in which a teacher takes part",
+            "leave --teacher out, or choose one that has: --recipe compact-taught",
+        )
+    if len(teachers) > 1 and "answers" not in goals:
+        raise EdgeError(
+            f"recipe {recipe.name} learns the features of one teacher, not of {len(teachers)}",
+            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
+        )
+    if goals != {"labels"} and not teachers and not recipe.teacher:
+        raise EdgeError(
+            f"recipe {recipe.name} learns from a teacher, and there is none",
+            "name a trained run: --teacher runs/mobilenet",
+        )
+    for teacher in teachers:
+        if not Path(teacher).exists() and not (recipe.teacher and teacher == "imagenet"):
+            raise EdgeError(
+                f"there is no teacher {teacher}", "name a trained run: --teacher runs/mobilenet"
+            )
+
+
 def validation_split(dataset: Dataset) -> str:
     """Return the split that a training is watched on.
 

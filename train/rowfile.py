@@ -56,7 +56,8 @@ class RowFile(Generic[Scalar]):
         weakref.finalize(self, os.close, descriptor)
         if found != self.dtype:
             raise damaged(path, f"holds {found}, not {self.dtype}")
-        needed = self._start + math.prod(self.shape) * self.dtype.itemsize
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        needed = self._start + len(self) * self._row_bytes
         if path.stat().st_size < needed:
             held = (path.stat().st_size - self._start) // max(self._row_bytes, 1)
             raise damaged(path, f"ends in row {held} of {self.shape[0]}")
@@ -82,10 +83,6 @@ class RowFile(Generic[Scalar]):
         if len(data) < self._row_bytes:
             raise damaged(self.path, f"ends in row {row} of {self.shape[0]}")
         return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
-
-    @property
-    def _row_bytes(self) -> int:
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
 def damaged(path: Path, what: str) -> EdgeError:

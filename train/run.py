@@ -20,7 +20,14 @@ from edge.train.config import CONFIG, read_config
 from edge.train.facecache import Faces, cut_faces
 from edge.train.filters import mean_image, set_mean_image
 from edge.train.finished import MODEL, finish_run, judged_of
-from edge.train.job import Job, config_of, load_data, validation_split, with_all_attributes
+from edge.train.job import (
+    Job,
+    config_of,
+    load_data,
+    require_teachers,
+    validation_split,
+    with_all_attributes,
+)
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.teacher import feature_teacher, teacher_answers, teacher_features
@@ -49,8 +56,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     if (out / MODEL).exists():
         report(f"{out} is finished")
         return read_config(out)
-    if "answers" in {phase.goal for phase in job.recipe.phases}:
-        _teacher_runs(job)
+    require_teachers(job.recipe, job.teachers)
     if job.deterministic:
         _be_deterministic()
     _require_writable(out)
@@ -97,7 +103,7 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
     told, taught, watched_features = None, None, None
     goals = {phase.goal for phase in job.recipe.phases}
     if "answers" in goals:
-        told = teacher_answers(_teacher_runs(job), training, faces, names)
+        told = teacher_answers([Path(run) for run in job.teachers], training, faces, names)
     if goals & {"bottleneck", "cosine"}:
         network, seen = feature_teacher(job)
         taught = teacher_features(network, seen, training, faces)
@@ -125,17 +131,6 @@ def _test_faces(job: Job, tested: Dataset | None, report: Callable[[str], None])
     except EdgeError as error:
         report(f"no test score: {error.message}")
         return None
-
-
-def _teacher_runs(job: Job) -> list[Path]:
-    absent = next((run for run in job.teachers if not Path(run).exists()), "")
-    if not job.teachers or absent:
-        raise EdgeError(
-            f"recipe {job.recipe.name} learns from a teacher, and there is "
-            + (f"no run {absent}" if absent else "none"),
-            "name a trained run: --teacher runs/mobilenet",
-        )
-    return [Path(run) for run in job.teachers]
 
 
 def _require_writable(out: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.errors import EdgeError
-from edge.train.job import Job
+from edge.train.job import Job, require_teachers
 from edge.train.networks import network_named
 from edge.train.recipe import Recipe
 from edge.train.recipes import RECIPES, recipe_named
@@ -59,7 +59,7 @@ def make_job(
         class_weights=class_weights,
     )
     _require_meaning(chosen, attributes, subset, people, class_weights)
-    _require_teachers(chosen, teachers)
+    require_teachers(chosen, teachers)
     names = chosen.attributes
     if attributes is not None:
         names = tuple(name.strip() for name in attributes.split(",") if name.strip())
@@ -102,31 +102,6 @@ def _require_meaning(
             f"{word} means nothing to recipe {recipe.name}, which learns {learns}",
             f"leave {word} out, or choose another --recipe",
         )
-
-
-def _require_teachers(recipe: Recipe, teachers: Sequence[str]) -> None:
-    """Refuse teachers that cannot teach, before faces are cut for them."""
-    goals = {phase.goal for phase in recipe.phases}
-    if teachers and goals == {"labels"}:
-        raise EdgeError(
-            f"recipe {recipe.name} has no phase in which a teacher takes part",
-            "leave --teacher out, or choose one that has: --recipe compact-taught",
-        )
-    if len(teachers) > 1 and "answers" not in goals:
-        raise EdgeError(
-            f"recipe {recipe.name} learns the features of one teacher, not of {len(teachers)}",
-            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
-        )
-    if goals != {"labels"} and not teachers and not recipe.teacher:
-        raise EdgeError(
-            f"recipe {recipe.name} learns from a teacher, and there is none",
-            "name a trained run: --teacher runs/mobilenet",
-        )
-    for teacher in teachers:
-        if not Path(teacher).exists() and not (recipe.teacher and teacher == "imagenet"):
-            raise EdgeError(
-                f"there is no teacher {teacher}", "name a trained run: --teacher runs/mobilenet"
-            )
 
 
 def _changed(
