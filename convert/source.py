@@ -106,7 +106,7 @@ def training_faces(run: Run, data: Sequence[Dataset], count: int, seed: int) -> 
         if len(rows):
             parts.append(dataset.chosen(rows))
     found = cut_faces(parts, run.contract)
-    return Calibration(found.crops(range(len(found))), found.names, seed)
+    return Calibration(found.crops(range(len(found))), found.names(parts), seed)
 
 
 def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:

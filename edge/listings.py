@@ -189,11 +189,15 @@ def folder_pictures(folder: Path) -> dict[str, Place]:
             continue
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(here) as entries:
-            for entry in entries:
-                if is_picture(entry.name):
-                    found[prefix + entry.name] = entry.path, None
-                elif not entry.name.startswith(".") and entry.is_dir():
-                    pending.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            names = sorted(entry.name for entry in entries)
+        # Paths that are made in the order of names lie together, and so their room is free again
+        # when the training pictures are let go and only others are kept.
+        for name in names:
+            path = f"{here}{os.sep}{name}"
+            if is_picture(name):
+                found[prefix + name] = path, None
+            elif not name.startswith(".") and Path(path).is_dir():
+                pending.append((Path(path), f"{prefix}{name}/"))
     return found
 
 

@@ -60,7 +60,6 @@ class Faces:
         wide: For each data set its crops with their rims.
         places: (data set, row) of each face.
         labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
-        names: Name of each face's picture.
         missing: (data set, row) of the pictures without a face and of the unreadable ones, by
             reason.
     """
@@ -70,7 +69,6 @@ class Faces:
     wide: tuple[Rows, ...]
     places: NDArray[np.int64]
     labels: NDArray[np.float32]
-    names: tuple[str, ...]
     missing: dict[str, NDArray[np.int64]]
 
     def __len__(self) -> int:
@@ -104,6 +102,13 @@ class Faces:
         for start in range(0, len(self), size):
             yield self.crops(range(start, min(start + size, len(self))))
 
+    def names(self, datasets: Sequence[Dataset]) -> tuple[str, ...]:
+        """Return the name of each face's picture, of the data sets that the faces were cut of.
+
+        They are not held: there may be millions.
+        """
+        return tuple([datasets[part].samples[row].name for part, row in self.places.tolist()])
+
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "Faces":
         """Return some of the faces, in the order of `indices`; they share the crops."""
         chosen = np.asarray(indices, np.int64)
@@ -111,7 +116,6 @@ class Faces:
             self,
             places=self.places[chosen],
             labels=self.labels[chosen],
-            names=tuple(self.names[index] for index in chosen.tolist()),
         )
 
 
@@ -139,7 +143,6 @@ def cut_faces(datasets: Sequence[Dataset], contract: InputContract) -> Faces:
         labels=np.concatenate(
             [one.labels[state == _FOUND] for one, (_, state) in zip(datasets, parts, strict=True)]
         ),
-        names=tuple([datasets[part].samples[row].name for part, row in found.tolist()]),
         missing={"no face found": faceless, "unreadable": unreadable},
     )
     if not len(faces):

@@ -108,6 +108,7 @@ def finish_run(
         out / _PLOTS,
         history=history,
         faces=validation,
+        names=validation.names([judged.watched]),
         probabilities=probabilities,
         answers=config["attributes"],
         thresholds=config["thresholds"],

@@ -31,6 +31,7 @@ def training_plots(
     *,
     history: Sequence[dict[str, Any]],
     faces: Faces,
+    names: Sequence[str],
     probabilities: Floats,
     answers: Sequence[str],
     thresholds: Sequence[float],
@@ -47,6 +48,7 @@ def training_plots(
         folder: Where the PNGs go.
         history: As `plots.curves`.
         faces: The validation faces; their labels may have more columns than there are answers.
+        names: File name of each face's picture.
         probabilities: float32 (faces, answers), what the finished network says of them.
         answers: Names of the attributes, or of the people.
         thresholds: Where yes begins, one an answer.
@@ -69,7 +71,7 @@ def training_plots(
         answers=answers,
         thresholds=thresholds,
         people=people,
-        names=faces.names,
+        names=names,
         crops=faces.crops,
         colour=faces.contract.colour,
         title=f"{len(faces):,} validation faces",

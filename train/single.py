@@ -105,8 +105,7 @@ def training_steps(
     wide = np.pad(crops, ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
     labels = np.random.default_rng(0).integers(0, 2, (len(crops), 2)).astype(np.float32)
     places = np.stack([np.zeros(len(crops), np.int64), np.arange(len(crops))], axis=1)
-    names = tuple(map(str, range(len(crops))))
-    faces = Faces(recipe.contract, (down, right), (wide,), places, labels, names, {})
+    faces = Faces(recipe.contract, (down, right), (wide,), places, labels, {})
     even = np.ones(2, np.float32), np.ones(2, np.float32)
     pupils = Pupils(
         faces=faces, validation=faces, attributes=("a", "b"), answers=2, own=2, class_weights=even

@@ -16,6 +16,9 @@ from edge.train.canvas import Colour
 
 Floats = NDArray[np.float32]
 
+# Attributes whose worst mistakes are drawn: a sheet takes seconds, and CelebA has 40.
+_MOST_SHEETS = 8
+
 # Name of a figure, without .png, to what draws it at a path.
 Figures = dict[str, Callable[[Path], None]]
 
@@ -83,7 +86,7 @@ def _of_attributes(told: Told, seed: int) -> Figures:
         "roc": partial(plots.roc, *scores, title=f"operating characteristic, {told.title}"),
         "calibration": partial(calibration, *scores, title=f"calibration, {told.title}"),
     }
-    for column, name in enumerate(told.answers):
+    for column, name in enumerate(told.answers[:_MOST_SHEETS]):
         figures[f"worst-{_file_name(name)}"] = partial(_worst, told, column)
     return figures
 

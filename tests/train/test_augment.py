@@ -31,7 +31,6 @@ def made() -> Callable[..., Faces]:
             (np.repeat(picture[None], COUNT, axis=0),),
             np.stack([np.zeros(COUNT, np.int64), np.arange(COUNT)], axis=1),
             np.zeros((COUNT, 1), np.float32),
-            ("a face",) * COUNT,
             {},
         )
 

@@ -29,13 +29,13 @@ random = np.random.default_rng(0)
 wide = random.integers(0, 256, (16, 42, 42, 3)).astype(np.uint8)
 labels = random.integers(0, 2, (16, 2)).astype(np.float32)
 places = np.stack([np.zeros(16, np.int64), np.arange(16)], axis=1)
-faces = Faces(contract, (5, 5), (wide,), places, labels, tuple(map(str, range(16))), {})
+faces = Faces(contract, (5, 5), (wide,), places, labels, {})
 even = np.ones(2, np.float32), np.ones(2, np.float32)
 pupils = Pupils(faces=faces, validation=faces, attributes=("a", "b"), answers=2, own=2,
                 class_weights=even)
 head = Phase(name="head", epochs=1, trains="head", learning_rate=1e-2, statistics=False)
 rest = Phase(name="rest", epochs=1, learning_rate=1e-3)
-recipe = replace(recipe_named("compact"), contract=contract, batch=8, phases=(head, rest),
+recipe = replace(recipe_named("default"), contract=contract, batch=8, phases=(head, rest),
                  network=sys.argv[2])
 trainer = Trainer(recipe, pupils, seed=0, policy="mixed_bfloat16")
 before = trainer.trained.get_weights()

@@ -78,14 +78,14 @@ def test_unreadable_pictures_and_those_without_a_face_are_counted(portraits, tmp
     cv2.imwrite(str(root / "yes" / "wall.png"), np.full((200, 200, 3), 128, np.uint8))
     (root / "no" / "cut.png").write_bytes(pictures[0].read_bytes()[:1000])
     (root / "no" / "link.png").symlink_to("nowhere.png")
-    faces = cut_faces([load(root)], InputContract(width=32, height=32))
+    data = load(root)
+    faces = cut_faces([data], InputContract(width=32, height=32))
     assert {why: len(places) for why, places in faces.missing.items()} == {
         "no face found": 1, "unreadable": 2,
     }  # fmt: skip
-    data = load(root)
     unreadable = {data.samples[row].name for _, row in faces.missing["unreadable"].tolist()}
     assert unreadable == {"cut.png", "link.png"}
-    assert sorted(faces.names) == ["face.png", "face.png"]
+    assert sorted(faces.names([data])) == ["face.png", "face.png"]
 
 
 def test_no_face_at_all_is_an_error(tmp_path):
@@ -151,12 +151,14 @@ def test_batches_are_all_crops_in_order(portraits):
 
 
 def test_a_subset_keeps_faces_and_labels_together(portraits):
-    faces = cut_faces([load(portraits)], InputContract(width=32, height=32))
+    data = [load(portraits)]
+    faces = cut_faces(data, InputContract(width=32, height=32))
     chosen = np.array([30, 3, 17])
     some = faces.subset(chosen)
     assert np.array_equal(some.crops(range(3)), faces.crops(chosen))
     assert np.array_equal(some.labels, faces.labels[chosen])
-    assert some.names == tuple(faces.names[index] for index in chosen)
+    names = faces.names(data)
+    assert some.names(data) == tuple(names[index] for index in chosen)
 
 
 def test_threads_read_what_one_reads(portraits):

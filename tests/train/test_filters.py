@@ -34,7 +34,7 @@ def _faces(crops: NDArray[np.uint8], contract: InputContract = CONTRACT) -> Face
     count = len(crops)
     places = np.stack([np.zeros(count, np.int64), np.arange(count)], axis=1)
     labels = np.zeros((count, 1), np.float32)
-    return Faces(contract, (0, 0), (crops,), places, labels, ("",) * count, {})
+    return Faces(contract, (0, 0), (crops,), places, labels, {})
 
 
 def _network(mask: bool, mean: bool, contract: InputContract = CONTRACT) -> keras.Model:

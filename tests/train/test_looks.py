@@ -15,6 +15,7 @@ from edge.runtime.classifier import Classifier
 from edge.runtime.evaluate import evaluate_subject
 from edge.train.facecache import Faces
 from edge.train.looks import keep_evaluation, label_counts, require_folder, training_plots
+from edge.train.told import Told, figures_of
 
 NAN = float("nan")
 CONTRACT = InputContract(width=16, height=16)
@@ -26,8 +27,7 @@ def faces(labels):
     count = len(labels)
     crops = np.random.default_rng(0).integers(0, 255, (count, 16, 16, 3)).astype(np.uint8)
     places = np.stack([np.zeros(count, np.int64), np.arange(count)], axis=1)
-    names = tuple(f"{at}.jpg" for at in range(count))
-    return Faces(CONTRACT, (0, 0), (crops,), places, np.array(labels, np.float32), names, {})
+    return Faces(CONTRACT, (0, 0), (crops,), places, np.array(labels, np.float32), {})
 
 
 def names_of(written):
@@ -47,6 +47,7 @@ def test_a_training_is_drawn_whole(tmp_path):
         tmp_path,
         history=HISTORY,
         faces=validation,
+        names=[f"{at}.jpg" for at in range(30)],
         probabilities=random.random((30, 2)).astype(np.float32),
         answers=("Smiling", "5/o'Clock"),
         thresholds=(0.5, 0.5),
@@ -68,6 +69,7 @@ def test_a_training_on_people_is_drawn_whole(tmp_path):
         tmp_path,
         history=HISTORY,
         faces=faces(random.integers(0, 3, (30, 1))),
+        names=[f"{at}.jpg" for at in range(30)],
         probabilities=random.dirichlet(np.ones(3), 30).astype(np.float32),
         answers=("Ann", "Bob", "Cyd"),
         thresholds=(0.0, 0.0, 0.0),
@@ -90,11 +92,23 @@ def test_the_worst_crops_are_those_of_the_worst_faces(tmp_path, monkeypatch):
     )  # fmt: skip
     validation = faces([[1], [1], [0], [1]])
     training_plots(
-        tmp_path, history=HISTORY, faces=validation, answers=("Smiling",), thresholds=(0.5,),
-        probabilities=np.array([[0.4], [0.9], [0.95], [0.1]], np.float32), counts={},
+        tmp_path, history=HISTORY, faces=validation, names=[f"{at}.jpg" for at in range(4)],
+        probabilities=np.array([[0.4], [0.9], [0.95], [0.1]], np.float32),
+        answers=("Smiling",), thresholds=(0.5,), counts={},
     )  # fmt: skip
     assert [caption.split("\n")[1] for caption in drawn["captions"]] == ["2.jpg", "3.jpg", "0.jpg"]
     assert (drawn["crops"] == validation.crops([2, 3, 0])).all()
+
+
+def test_of_many_attributes_the_first_have_sheets_of_mistakes():
+    answers = [f"attribute {at}" for at in range(40)]
+    told = Told(
+        probabilities=np.full((3, 40), 0.9, np.float32), labels=np.zeros((3, 40), np.float32),
+        answers=answers, thresholds=[0.5] * 40, people=False, names=["a.jpg"] * 3,
+        crops=faces([[0]] * 3).crops, colour="RGB", title="three faces",
+    )  # fmt: skip
+    sheets = [name for name in figures_of(told, 0) if name.startswith("worst")]
+    assert sheets == [f"worst-attribute_{at}" for at in range(8)]
 
 
 def test_labels_are_counted_by_split(tmp_path):
