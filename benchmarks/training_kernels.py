@@ -1,6 +1,6 @@
 """Does oneDNN train faster here? Images/s of training steps with its kernels and without.
 
-    python -m edge.benchmarks.training_kernels --recipe compact
+    python -m edge.benchmarks.training_kernels --recipe default
 
 TensorFlow reads the switch once, so each block of steps has a process of its own; both kinds take
 turns, so that what else the machine does falls on both. Prints one JSON object: images/s of each
@@ -70,7 +70,7 @@ def block(recipe_name: str) -> float:
 def main() -> None:
     """Parse the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--recipe", default="compact")
+    parser.add_argument("--recipe", default="default")
     parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--block", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

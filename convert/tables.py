@@ -16,10 +16,10 @@ def verdict(report: dict[str, Any]) -> Table:
         caption="\n".join([*_doubts(report), *_written(report)]),
         caption_justify="left",
     )
-    table.add_column("variant")
-    headings = ["size", *attributes, "agreement", "p50, ms", "speed", "delegate"]
-    for heading in headings:
+    table.add_column("variant", no_wrap=True)
+    for heading in ("size", *attributes, "agreement", "p50, ms", "speed"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("delegate", justify="right")
     reference = report["reference"]
     rows = [entry for entry in report["variants"] if entry["name"] != reference["name"]]
     for entry in (reference, *rows):

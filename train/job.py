@@ -124,12 +124,12 @@ def require_teachers(recipe: Recipe, teachers: Sequence[str]) -> None:
     if teachers and goals == {"labels"}:
         raise EdgeError(
             f"recipe {recipe.name} has no phase in which a teacher takes part",
-            "leave --teacher out, or choose one that has: --recipe compact-taught",
+            "leave --teacher out, or choose one that has: --recipe default-taught",
         )
     if len(teachers) > 1 and "answers" not in goals:
         raise EdgeError(
             f"recipe {recipe.name} learns the features of one teacher, not of {len(teachers)}",
-            "give one --teacher, or choose a recipe that learns answers: --recipe compact-taught",
+            "give one --teacher, or choose a recipe that learns answers: --recipe default-taught",
         )
     if goals != {"labels"} and not teachers and not recipe.teacher:
         raise EdgeError(

@@ -189,13 +189,13 @@ _TAUGHT = replace(
     _CELEBRITIES, head=Head(layers=(1024, 0.5, 1024)), teacher="mobilenet", weights="none"
 )
 
-# What the network that is bundled learns from: level eyes need less turning than whole pictures.
+# Level eyes need less turning than whole pictures.
 _GENTLE = Augmentation(
     turn=8, shift=0.06, shear=0.05, light=0.25, colour=0.12, kernel=0.25, noise=6
 )
-_DEFAULT = Recipe(
-    name="default",
-    about="the bundled model: `proposed` at 96×96, all attributes teach, cosine schedule",
+_PROPOSED_96 = Recipe(
+    name="proposed-96",
+    about="`proposed` at 96×96, all attributes teach, cosine schedule",
     network="proposed",
     contract=InputContract(width=96, height=96),
     augmentation=_GENTLE,
@@ -220,9 +220,9 @@ _TEACHER = Recipe(
     average=0.998,
     folded=True,
 )
-_COMPACT = replace(
-    _DEFAULT,
-    name="compact",
+_DEFAULT = replace(
+    _PROPOSED_96,
+    name="default",
     about="our own network for int8, all attributes teach",
     network="compact",
     contract=InputContract(width=80, height=80),
@@ -335,13 +335,13 @@ RECIPES = {
             cut="conv_pw_6_relu",
             phases=(_FROZEN, replace(_LOWER, trains="all")),
         ),
+        _PROPOSED_96,
         _DEFAULT,
-        _COMPACT,
         replace(
-            _COMPACT,
-            name="compact-taught",
-            about="the same, taught by the run that --teacher names",
-            phases=(replace(_COMPACT.phases[0], goal="answers"),),
+            _DEFAULT,
+            name="default-taught",
+            about="the bundled model: the same, taught by the runs that --teacher names",
+            phases=(replace(_DEFAULT.phases[0], goal="answers", epochs=48, teacher_weight=0.8),),
         ),
         _TEACHER,
     )

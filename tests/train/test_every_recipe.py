@@ -70,7 +70,7 @@ def make(data_dir):
     ("recipe", "network"),
     [
         ("vgg19-fine-tuned", "mobilenet-v2-0.35"),
-        ("compact", None),
+        ("default", None),
         pytest.param("simple-cnn-augmented", None, marks=pytest.mark.slow),
         pytest.param("vgg19-joined", "mobilenet-v2-0.35", marks=pytest.mark.slow),
         pytest.param("vgg16-features", "mobilenet-v2-0.35", marks=pytest.mark.slow),
@@ -105,9 +105,9 @@ def test_every_kind_of_recipe_for_people_trains_and_converts(make, tmp_path, dat
 @pytest.mark.slow
 def test_any_run_teaches_any_network(make, tmp_path):
     teachers = [str(tmp_path / "teacher"), str(tmp_path / "another")]
-    drive(two_steps(make(None, "compact"), 32), tmp_path / "teacher")
-    drive(two_steps(make("simple-cnn", "compact"), 48), tmp_path / "another")
-    taught = make("simple-cnn", "compact-taught", teachers=teachers)
+    drive(two_steps(make(None, "default"), 32), tmp_path / "teacher")
+    drive(two_steps(make("simple-cnn", "default"), 48), tmp_path / "another")
+    taught = make("simple-cnn", "default-taught", teachers=teachers)
     config = drive(two_steps(taught, 48), tmp_path / "run")
     assert config["teachers"] == [str(Path(teacher).resolve()) for teacher in teachers]
     assert config["teachers_used"][0].startswith("teacher/model.keras sha256 ")
@@ -126,7 +126,7 @@ def test_every_network_trains_and_converts(make, tmp_path, network):
 def test_every_recipe_trains_and_converts(make, tmp_path, data_dir, recipe):
     chosen = recipe_named(recipe)
     teachers = [str(data_dir / "weights" / _WEIGHTS["mobilenet"])] if chosen.teacher else []
-    if recipe == "compact-taught":
+    if recipe == "default-taught":
         teachers = [str(tmp_path / "teacher")]
-        drive(two_steps(make(None, "compact"), _SIDE), tmp_path / "teacher")
+        drive(two_steps(make(None, "default"), _SIDE), tmp_path / "teacher")
     drive(two_steps(make(None, recipe, teachers=teachers), _SIDE), tmp_path / "run")

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.contract import InputContract
 from edge.train.recipes import recipe_named
 from edge.train import job as jobs, run
-recipe = recipe_named("compact")
+recipe = recipe_named("default")
 recipe = replace(recipe, contract=InputContract(width=32, height=32),
                  phases=(replace(recipe.phases[0], epochs=1),))
 job = jobs.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("Smiling", "Male"))

@@ -117,9 +117,9 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
             {"recipe": "celeb-cnn", "attributes": None, "subset": "8,4,4"},
             "--subset means nothing to recipe celeb-cnn",
         ),
-        ({"recipe": "compact-taught"}, "learns from a teacher, and there is none"),
-        ({"recipe": "compact-taught", "teachers": ["runs/typo"]}, "no teacher runs/typo"),
-        ({"recipe": "compact-taught", "teachers": ["imagenet"]}, "no teacher imagenet"),
+        ({"recipe": "default-taught"}, "learns from a teacher, and there is none"),
+        ({"recipe": "default-taught", "teachers": ["runs/typo"]}, "no teacher runs/typo"),
+        ({"recipe": "default-taught", "teachers": ["imagenet"]}, "no teacher imagenet"),
         (
             {"recipe": "celeb-cnn-cosine", "attributes": None, "teachers": ["none"]},
             "no teacher none",
