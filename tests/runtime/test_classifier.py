@@ -11,7 +11,7 @@ from edge.runtime.classifier import Classifier, labels, named
 
 def test_one_face_and_several_agree(small_model: Path) -> None:
     classifier = Classifier(read_model(small_model))
-    crops = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 80, 80, 3), np.uint8)
     several = classifier.classify(crops)
     assert several.shape == (3, 2)
     assert several.dtype == np.float32
@@ -48,7 +48,7 @@ def test_attributes_are_named_in_their_order(small_model: Path) -> None:
 def test_another_input_than_the_card_says_is_refused(small_model: Path) -> None:
     model = read_model(small_model)
     contract = replace(model.card.contract, width=48)
-    with pytest.raises(EdgeError, match=r"takes 1×96×96×3, .* says 1×96×48×3"):
+    with pytest.raises(EdgeError, match=r"takes 1×80×80×3, .* says 1×80×48×3"):
         Classifier(replace(model, card=replace(model.card, contract=contract)))
 
 

@@ -52,7 +52,7 @@ def vulkan(float32):
 
 @pytest.fixture
 def crops():
-    return np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    return np.random.default_rng(1).integers(0, 256, (2, 80, 80, 3), dtype=np.uint8)
 
 
 def test_reads_the_adapter_from_what_litert_says():
@@ -156,7 +156,7 @@ OPEN = (
     "import numpy as np;"
     "model = read_model(resolve_model('default'));"
     "gpu = Classifier(model, device='gpu');"
-    "gpu.probabilities(np.zeros((96, 96, 3), np.uint8));"
+    "gpu.probabilities(np.zeros((80, 80, 3), np.uint8));"
 )
 
 
