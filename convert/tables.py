@@ -19,7 +19,7 @@ def verdict(report: dict[str, Any]) -> Table:
     table.add_column("variant", no_wrap=True)
     for heading in ("size", *attributes, "agreement", "p50, ms", "speed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("delegate", justify="right")
+    table.add_column("delegate", justify="right", overflow="fold")
     reference = report["reference"]
     rows = [entry for entry in report["variants"] if entry["name"] != reference["name"]]
     for entry in (reference, *rows):
