@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from edge.cli import main
+
 
 def edge(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -67,10 +69,15 @@ def test_the_model_runs_on_pictures(line):
     assert all(set(face["attributes"]) == {"bright"} for one in lines[:-1] for face in one["faces"])
 
 
-def test_a_run_is_not_overwritten_but_goes_on(line):
-    again = edge("train", "--data", line["data"], "--attributes", "bright", folder=line["folder"])
-    assert again.returncode == 1
-    assert again.stderr.splitlines()[0] == "error: runs/default already holds a run"
-    on = edge("train", "--resume", "--json", folder=line["folder"])
-    assert on.returncode == 0
-    assert json.loads(on.stdout) == json.loads(line["train"].stdout)
+def test_a_run_is_not_overwritten_but_goes_on(line, monkeypatch, capfd):
+    def here(*arguments: str | Path) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edge", "train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capfd.readouterr())
+
+    monkeypatch.chdir(line["folder"])
+    code, _, told = here("--data", line["data"], "--attributes", "bright")
+    assert (code, told.splitlines()[0]) == (1, "error: runs/default already holds a run")
+    code, printed, _ = here("--resume", "--json")
+    assert (code, json.loads(printed)) == (0, json.loads(line["train"].stdout))

@@ -327,6 +327,12 @@ RECIPES = {
             phases=(replace(_CELEBRITIES.phases[0], goal="cosine"),),
         ),
         _transferred("mobilenet", "", 0, 0),
+        replace(
+            _transferred("mobilenet", "", 0, 0),
+            name="mobilenet-frozen",
+            about="a new head alone, as many epochs as `mobilenet` takes for both phases",
+            phases=(replace(_FROZEN, epochs=_FROZEN.epochs + _LOWER.epochs),),
+        ),
         _transferred("mobilenet-v2-0.35", "", 0, 0),
         replace(
             _transferred("mobilenet", "", 0, 0),

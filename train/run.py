@@ -7,7 +7,8 @@ A run folder holds config.json (see `edge.train.job`), checkpoint.npz and what
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ from edge.train.weights import load_weights, source_told
 
 _CHECKPOINT = "checkpoint.npz"
 
+# mallopt's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+_OWN_BLOCK_FROM, _TRIM_FROM = -3, -1
+
 
 def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -> dict[str, Any]:
     """Train a network into a run folder.
@@ -63,14 +67,14 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
         _be_deterministic()
     _require_writable(out)
     job = with_all_attributes(job)
-    datasets = load_data(job)
-    config = config_of(job, out.resolve().name, datasets)
-    _check_unchanged(out, config)
-    pupils = _pupils(job, datasets, report)
-    judged = judged_of(datasets, len(job.attributes))
-    test = _test_faces(job, judged.tested, report)
-    del datasets  # all that is left of the training pictures is in `pupils`
-    _give_memory_back()
+    with _memory_given_back():
+        datasets = load_data(job)
+        config = config_of(job, out.resolve().name, datasets)
+        _check_unchanged(out, config)
+        pupils = _pupils(job, datasets, report)
+        judged = judged_of(datasets, len(job.attributes))
+        test = _test_faces(job, judged.tested, report)
+        del datasets  # all that is left of the training pictures is in `pupils`
 
     def prepare(network: keras.Model) -> None:
         config["weights_used"] = load_weights(network, job.recipe.network, job.weights)
@@ -136,9 +140,23 @@ def _test_faces(job: Job, tested: Dataset | None, report: Callable[[str], None])
         return None
 
 
-def _give_memory_back() -> None:
-    """Give the system what reading took: glibc keeps the room of freed labels for itself."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+@contextmanager
+def _memory_given_back() -> Iterator[None]:
+    """Give the system what reading takes and frees.
+
+    glibc moves ever larger blocks into its heap once one of them was freed; what lies scattered
+    there afterwards keeps whole pages. So the lower bound of blocks of their own stays where it
+    begins, and is set to where glibc would have moved it, up to 32 MB, when all is read.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "malloc_trim"):
+        yield
+        return
+    libc.mallopt(_OWN_BLOCK_FROM, 128 << 10)
+    try:
+        yield
+    finally:
+        libc.mallopt(_OWN_BLOCK_FROM, 32 << 20)
         libc.malloc_trim(0)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edge.contract import InputContract
-from edge.train.recipe import Phase, Recipe
+from edge.train.recipe import Head, Phase, Recipe
 from edge.train.recipes import recipe_named
 
 
@@ -22,6 +22,8 @@ def tiny() -> Recipe:
     """A recipe that trains in seconds."""
     return replace(
         recipe_named("proposed"),
+        network="simple-cnn",
+        head=Head(layers=(128,)),
         contract=InputContract(width=32, height=32),
         phases=(Phase(epochs=3, learning_rate=2e-3),),
         batch=8,

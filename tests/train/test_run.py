@@ -1,11 +1,5 @@
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,79 +245,3 @@ def test_a_damaged_config_is_refused(text, tmp_path):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(EdgeError, match=r"config\.json"):
         job_of(tmp_path)
-
-
-_TRAIN = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from edge.contract import InputContract
-from edge.train.recipes import recipe_named
-from edge.train import finished, job as jobs, loop, run
-loop._CHECKPOINT_EVERY_S = 0.0
-finished.training_plots = lambda folder, **what: []
-recipe = recipe_named("default")
-phase = replace(recipe.phases[0], epochs=6)
-head = replace(phase, name="head", epochs=4, trains="head", stored=True)
-phases = (phase,) if sys.argv[3] == "1" else (head, phase)
-recipe = replace(recipe, contract=InputContract(width=32, height=32), batch=4, phases=phases)
-job = jobs.Job(recipe=recipe, data=((Path(sys.argv[1]), "auto"),), attributes=("dark",), seed=9,
-              deterministic=True)
-print("begun", flush=True)
-run.train(job, Path(sys.argv[2]), resume=True, report=lambda line: print(line, flush=True))
-"""
-
-
-def _weights(folder: Path) -> list[np.ndarray]:
-    import keras
-
-    return keras.saving.load_model(folder / "model.keras", compile=False).get_weights()
-
-
-def _same_bits(one: Path, other: Path) -> bool:
-    pairs = zip(_weights(one), _weights(other), strict=True)
-    return all(np.array_equal(mine, its) for mine, its in pairs)
-
-
-def test_killed_and_resumed_it_ends_with_the_same_bits(portraits, tmp_path):
-    command = [sys.executable, "-c", _TRAIN, str(portraits)]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, str(whole), "1"], check=True, capture_output=True)
-    victim = subprocess.Popen([*command, str(killed), "1"], stdout=subprocess.PIPE)
-    assert victim.stdout is not None
-    for line in iter(victim.stdout.readline, b""):
-        if line.startswith(b"train, epoch 2"):
-            break
-    time.sleep(random.uniform(0, 0.1))
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.stdout.close()
-    victim.wait()
-    assert not (killed / "model.keras").exists()
-    subprocess.run([*command, str(killed), "1"], check=True, capture_output=True)
-    assert _same_bits(whole, killed)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("phases", ["1", "2"])
-def test_killed_ten_times_it_ends_with_the_same_bits(portraits, tmp_path, phases):
-    command = [sys.executable, "-c", _TRAIN, str(portraits)]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    start = time.monotonic()
-    subprocess.run([*command, str(whole), phases], check=True, capture_output=True)
-    longest = 1.2 * (time.monotonic() - start)
-    kills = 0
-    while kills < 10:
-        victim = subprocess.Popen(
-            [*command, str(killed), phases], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(random.uniform(0, longest))
-        if victim.poll() is None:
-            os.kill(victim.pid, signal.SIGKILL)
-            kills += 1
-        victim.wait()
-        if (killed / "model.keras").exists():  # it came to its end: begin anew, kills counted
-            assert _same_bits(whole, killed)
-            shutil.rmtree(killed)
-    subprocess.run([*command, str(killed), phases], check=True, capture_output=True)
-    assert _same_bits(whole, killed)
