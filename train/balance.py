@@ -9,12 +9,12 @@ from edge.errors import EdgeError
 
 
 def class_weights(
-    labels: NDArray[np.float32], attributes: Sequence[str], own: int
+    labels: NDArray[np.floating], attributes: Sequence[str], own: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weights by which yes and no of each attribute count alike, and 1 on average.
 
     Args:
-        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
+        labels: (faces, attributes); 1 yes, 0 no, nan unknown.
         attributes: Names of the columns.
         own: How many of them, from the first, must have both; another one with only yes, only no
             or neither keeps the weight 1.
@@ -34,11 +34,11 @@ def class_weights(
     return positive.astype(np.float32), negative.astype(np.float32)
 
 
-def require_both_classes(labels: NDArray[np.float32], attributes: Sequence[str], own: int) -> None:
+def require_both_classes(labels: NDArray[np.floating], attributes: Sequence[str], own: int) -> None:
     """Refuse to train an attribute on one answer: the network would learn to give it always.
 
     Args:
-        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
+        labels: (faces, attributes); 1 yes, 0 no, nan unknown.
         attributes: Names of the columns.
         own: How many of them, from the first, are looked at.
 
@@ -60,6 +60,6 @@ def require_both_classes(labels: NDArray[np.float32], attributes: Sequence[str],
             )
 
 
-def _counts(labels: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _counts(labels: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many faces say yes and how many no, each (attributes,)."""
     return (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)

@@ -59,7 +59,7 @@ class Faces:
         rim: (vertical, horizontal) rim in pixels around each crop.
         wide: For each data set its crops with their rims.
         places: (data set, row) of each face.
-        labels: float32 (faces, attributes); 1 yes, 0 no, nan unknown.
+        labels: float32 or float16 (faces, attributes); 1 yes, 0 no, nan unknown.
         missing: (data set, row) of the pictures without a face and of the unreadable ones, by
             reason.
     """
@@ -68,7 +68,7 @@ class Faces:
     rim: tuple[int, int]
     wide: tuple[Rows, ...]
     places: NDArray[np.int64]
-    labels: NDArray[np.float32]
+    labels: NDArray[np.floating]
     missing: dict[str, NDArray[np.int64]]
 
     def __len__(self) -> int:

@@ -256,7 +256,8 @@ class Trainer:
 
     def _targets(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return labels and, side by side, what the teacher says, as the phase's loss wants."""
-        labels, pupils = self.pupils.faces.labels[chosen], self.pupils
+        pupils = self.pupils
+        labels = pupils.faces.labels[chosen].astype(np.float32)
         if self.phase.goal == "answers" and pupils.teacher_answers is not None:
             answers = pupils.teacher_answers[chosen].astype(np.float32)
             return blended(labels, answers, self.phase.teacher_weight)

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]
         own = answers = len(datasets[0].classes)
     else:
         require_both_classes(faces.labels, names, own)
+        # They are all that is held of each picture, and are yes, no or unknown.
+        faces = replace(faces, labels=faces.labels.astype(np.float16))
     weights = np.ones(answers, np.float32), np.ones(answers, np.float32)
     if job.recipe.class_weights and job.recipe.task == "attributes":
         weights = class_weights(faces.labels, names, own)
