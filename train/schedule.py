@@ -15,7 +15,9 @@ _WARM_UP_STEPS = 300
 class State:
     """Where a training stands; saved with every checkpoint.
 
-    Epochs count within their phase; steps, losses and seconds within their epoch.
+    Epochs count within their phase; steps, losses and seconds within their epoch. `best_loss` is
+    that of the weights to keep, which may be of the phase before; `lowest_loss` and `waited`, by
+    which the rate falls, are of this phase alone.
     """
 
     phase: int = 0
@@ -26,6 +28,7 @@ class State:
     rate: float = 0.0
     best_loss: float = math.inf
     best_epoch: int = -1
+    lowest_loss: float = math.inf
     waited: int = 0
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -54,19 +57,21 @@ def losses_compare(one: Phase, other: Phase) -> bool:
 
 
 def follow(phase: Phase, state: State, loss: float) -> bool:
-    """Take note of an epoch's validation loss; say whether it is the best of the phase.
+    """Take note of an epoch's validation loss; say whether its weights are the best.
 
     On a plateau the rate falls, and in the end the phase stops.
     """
-    if loss < state.best_loss:
-        state.best_loss, state.waited = loss, 0
-        return True
-    state.waited += 1
-    if phase.schedule == "plateau":
-        if state.waited % phase.patience == 0:
-            state.rate = max(state.rate / 10, phase.lowest_rate)
-        state.stopped = state.waited >= 3 * phase.patience
-    return False
+    if loss < state.lowest_loss:
+        state.lowest_loss, state.waited = loss, 0
+    else:
+        state.waited += 1
+        if phase.schedule == "plateau":
+            if state.waited % phase.patience == 0:
+                state.rate = max(state.rate / 10, phase.lowest_rate)
+            state.stopped = state.waited >= 3 * phase.patience
+    best = loss < state.best_loss
+    state.best_loss = min(loss, state.best_loss)
+    return best
 
 
 def described(phase: Phase, state: State) -> str:

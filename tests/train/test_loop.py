@@ -12,6 +12,7 @@ from edge.train.facecache import cut_faces
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.recipe import Head, Phase
+from edge.train.schedule import State, follow
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_it_learns(make, tmp_path):
 def test_the_rate_falls_on_a_plateau_and_the_training_stops(make, tmp_path):
     trainer = make(Phase(epochs=50, patience=1, learning_rate=1e-9))
     # A rate this small never improves on the first epoch by much; forbid it altogether.
-    trainer.state.best_loss = -1.0
+    trainer.state.lowest_loss = -1.0
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
     assert trainer.state.stopped
     assert len(trainer.state.history) == 3
@@ -222,6 +223,14 @@ def test_stored_features_give_the_outputs_of_the_whole_network(make):
     probabilities, _ = trainer.judge()
     crops = trainer.pupils.validation.crops(range(8)).astype(np.float32)
     assert np.allclose(probabilities, trainer.finished(crops), atol=2e-3)
+
+
+def test_a_second_phase_that_begins_worse_than_the_first_ended_keeps_its_rate_while_it_gains():
+    phase, state = Phase(patience=1, learning_rate=1e-3), State(rate=1e-3, best_loss=0.3)
+    assert [follow(phase, state, loss) for loss in (0.5, 0.4, 0.2)] == [False, False, True]
+    assert (state.rate, state.best_loss) == (1e-3, 0.2)
+    assert not follow(phase, state, 0.25)
+    assert state.rate == pytest.approx(1e-4)
 
 
 def test_a_second_phase_begins_with_the_best_weights_of_the_first(make, tmp_path):
