@@ -202,7 +202,7 @@ def train(
         from edge.train import compare as sides
 
         runs = [Path(run) for run in network or []]
-        print_result(sides.compare(runs, out), sides.table_of, as_json)
+        print_result(sides.compare(runs, out), tables.compare_table, as_json)
         return
     name = network[0] if network else None
     folder = out or Path("runs") / ("-".join(filter(None, (name, recipe))) or "default")

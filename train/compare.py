@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.files import write_bytes, write_json
@@ -16,7 +14,7 @@ from edge.train.report import report_of
 
 # Where the scores of a data set stand: its test pictures, through the detector.
 _TESTED = "{}-test-detect"
-_WILD = "genki4k"
+WILD = "genki4k"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +128,7 @@ def rows_of(reports: Sequence[dict[str, Any]]) -> list[Row]:
 def _measured(recipe: Recipe, report: dict[str, Any]) -> Row:
     names = ["identity"] if report["task"] == "identity" else report["attributes"]
     attribute = "Smiling" if "Smiling" in names else names[0]
-    wild = report["evaluations"].get(_TESTED.format(_WILD), {}).get("attributes", {})
+    wild = report["evaluations"].get(_TESTED.format(WILD), {}).get("attributes", {})
     data = report["data"][0]["dataset"]
     evaluated = report["evaluations"].get(_TESTED.format(data), {}).get("attributes", {})
     sizes = [size for name, size in report["sizes"].items() if name.endswith("int8.tflite")]
@@ -160,27 +158,6 @@ def _reason(recipe: Recipe) -> str:
     return "not trained"
 
 
-def table_of(values: dict[str, Any]) -> Table:
-    """Show the rows of `compare` as a table."""
-    table = Table(
-        "seed", "recipe", "network", "faces", "attribute", "published", "measured", "F1", "GENKI-4K"
-    )  # fmt: skip
-    for row in values["rows"]:
-        wild = row["published"].get(_WILD)
-        table.add_row(
-            row["seed"],
-            row["recipe"],
-            row["network"],
-            f"{row['faces']:,}" if row["run"] else "",
-            row["attribute"],
-            _published(row["published"]),
-            _score(row["tested"]) if row["run"] else row["reason"],
-            f"{row['tested']['f1']:.3f}" if row["tested"] else "",
-            _score(row["genki4k"]) + (f" (published {wild:.3f})" if wild else ""),
-        )
-    return table
-
-
 def markdown(rows: Sequence[Row]) -> str:
     """Return the page: what was measured, and what was not and why."""
     lines = [
@@ -205,7 +182,7 @@ def markdown(rows: Sequence[Row]) -> str:
         lines += ["| seed | recipe | published | GENKI-4K, published | why |",
                   "|---|---|--:|--:|---|"]  # fmt: skip
         lines += [
-            f"| {row.recipe.seed} | {row.recipe.name} | {_published(row.published)} "
+            f"| {row.recipe.seed} | {row.recipe.name} | {published_figures(row.published)} "
             f"| {_wild(row)} | {row.reason} |"
             for row in absent
         ]
@@ -223,8 +200,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     size = f"{row.int8_bytes / 1e3:,.0f} kB" if row.int8_bytes else ""
     cells = [
-        row.recipe.seed, row.recipe.name, row.network, f"{row.faces:,}", row.weights, row.attribute,
-        _published(row.published), _score(row.tested),
+        row.recipe.seed, _named(row.recipe.name, row.run), row.network, f"{row.faces:,}",
+        row.weights, row.attribute, published_figures(row.published), _score(row.tested),
         f"{row.tested['f1']:.3f}" if row.tested else "", _wild(row),
         _score(row.wild), f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.1f} M", size,
         f"{row.hours:.1f}",
@@ -232,13 +209,19 @@ def _line(row: Row) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _named(recipe: str, run: str) -> str:
+    """Return a recipe's name, and the run's where that is called otherwise."""
+    return recipe if run == recipe else f"{recipe} ({run})"
+
+
 def _wild(row: Row) -> str:
     """Return what was published for GENKI-4K."""
-    return f"{row.published[_WILD]:.3f}" if _WILD in row.published else ""
+    return f"{row.published[WILD]:.3f}" if WILD in row.published else ""
 
 
-def _published(published: dict[str, float]) -> str:
-    own = {name: value for name, value in published.items() if name != _WILD}
+def published_figures(published: dict[str, float]) -> str:
+    """Return what was published, GENKI-4K left out; with its data set where that is another."""
+    own = {name: value for name, value in published.items() if name != WILD}
     return ", ".join(
         f"{value:.4f}".rstrip("0") + (f" ({name})" if "-" in name else "")
         for name, value in own.items()

@@ -1,11 +1,14 @@
-"""What `edge train` shows a person: networks, recipes and how a run ended."""
+"""What `edge train` shows a person: networks, recipes, how a run ended, and runs side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from edge.train.compare import WILD, published_figures
 from edge.train.networks import summaries
 from edge.train.recipes import RECIPES
 
@@ -68,3 +71,59 @@ def run_table(config: dict[str, Any], folder: Path) -> Table:
                 f"{score['labelled']:,}",
             )
     return table
+
+
+def compare_table(values: dict[str, Any]) -> Table:
+    """Show the rows of `edge.train.compare` as a table; under it what was not measured, and why."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        caption="\n".join(_absent(values["rows"])),
+        caption_justify="left",
+    )
+    table.add_column("recipe", overflow="fold")
+    for heading in ("faces", "published", "measured", "published", "GENKI-4K"):
+        table.add_column(heading, justify="right")
+    for row in values["rows"]:
+        if row["run"]:
+            table.add_row(
+                "\n".join(_titles(row)),
+                f"{row['faces']:,}\n{row['attribute']}",
+                published_figures(row["published"]),
+                "\n".join(_scores(row["tested"])),
+                f"{row['published'][WILD]:.3f}" if WILD in row["published"] else "",
+                "\n".join(_scores(row["genki4k"])),
+                end_section=True,
+            )
+    return table
+
+
+def _titles(row: dict[str, Any]) -> list[str]:
+    """Return a row's recipe, and its seed, run and network where they say something else."""
+    recipe = RECIPES.get(row["recipe"])
+    usual = recipe is not None and recipe.network == row["network"]
+    return [
+        row["recipe"],
+        *([row["seed"]] if row["seed"] else []),
+        *([] if row["run"] == row["recipe"] else [f"run {row['run']}"]),
+        *([] if usual else [f"on {row['network']}"]),
+    ]
+
+
+def _scores(score: dict[str, Any] | None) -> list[str]:
+    """Return accuracy, its interval and F1, a line each."""
+    if not score:
+        return []
+    low, high = score["ci95"]
+    return [f"{score['accuracy']:.3f}", f"{low:.3f}–{high:.3f}", f"F1 {score['f1']:.3f}"]
+
+
+def _absent(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the recipes that were not measured, a line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if not row["run"]:
+            reasons.setdefault(row["reason"], []).append(row["recipe"])
+    return [f"{reason}: {', '.join(names)}" for reason, names in reasons.items()]

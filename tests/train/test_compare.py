@@ -1,12 +1,15 @@
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from edge.errors import EdgeError
 from edge.train.compare import compare, markdown, rows_of
 from edge.train.recipes import RECIPES, recipe_named
+from edge.train.tables import compare_table
 
 SCORE = {"accuracy": 0.85, "ci95": [0.84, 0.86], "f1": 0.83, "labelled": 2500}
 
@@ -68,6 +71,20 @@ def test_a_run_of_a_recipe_that_is_no_more_keeps_its_row():
     old["recipe"] = old["recipe"] | {"name": "of-old"}
     (row,) = [row for row in rows_of([old]) if row.run]
     assert (row.recipe.name, row.tested) == ("of-old", SCORE)
+
+
+def test_the_table_names_runs_and_networks_whole_and_gathers_what_is_missing_by_reason():
+    other = report("vgg19-bottleneck", name="mine")
+    other["recipe"] = replace(recipe_named("vgg19-bottleneck"), network="mobilenet").to_json()
+    rows = [row.to_json() for row in rows_of([report("simple-cnn-augmented"), other])]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(compare_table({"rows": rows}))
+    lines = console.export_text().splitlines()
+    words = {word for line in lines for word in line.split()}
+    assert {"simple-cnn-augmented", "vgg19-bottleneck", "mine", "0.840–0.860"} <= words
+    assert any("on mobilenet" in line for line in lines)
+    wanting = "wants the published weights of vgg19: vgg19-joined, vgg19-bottleneck,"
+    assert [line.strip() for line in lines if line.startswith(wanting[:37])] == [wanting]
 
 
 def test_two_runs_of_one_name_are_refused(tmp_path: Path):
