@@ -22,7 +22,8 @@ from edge.datasets import load
 from edge.environment import fingerprint, usable_cores
 from edge.train.config import fastest_policy
 from edge.train.facecache import cut_faces
-from edge.train.loop import Batch, Trainer
+from edge.train.feed import Batch
+from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.recipes import recipe_named
 

@@ -1,10 +1,8 @@
-"""The training loop: explicit, resumable at any step, fed by threads ahead of the network."""
+"""The training loop: explicit, and resumable at any step."""
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,12 @@ from numpy.typing import NDArray
 from edge.errors import EdgeError
 from edge.progress import progress
 from edge.train import checkpoint, networks
-from edge.train.augment import augmented
 from edge.train.features import features_of
+from edge.train.feed import Batch, ahead, batch_of
 from edge.train.folding import finish, fold
 from edge.train.heads import LOGITS, POOLED, PROBABILITIES, bottleneck
 from edge.train.losses import (
     attribute_weights,
-    blended,
     objective,
     validation_accuracy,
     validation_loss,
@@ -35,9 +32,6 @@ from edge.train.rowfile import RowFile
 from edge.train.schedule import State, described, follow, losses_compare, optimizer_of, rate_of
 from edge.train.variables import assign, shapes_of, value, values
 
-Batch = tuple[NDArray[np.generic], NDArray[np.float32]]
-
-_AHEAD = 3
 _CHECKPOINT_EVERY_S = 60.0
 _VALIDATION_BATCH = 128
 
@@ -226,44 +220,20 @@ class Trainer:
         state.loss_sum += loss
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the batches left in this epoch, made by threads ahead of their use.
+        """Yield the batches left in this epoch.
 
         What a batch holds depends on the seed, the phase, the epoch and the step alone.
         """
         phase, place = self.phase, (self.seed, self.state.phase, self.state.epoch)
         order = self.rows[np.random.default_rng(place).permutation(len(self.rows))]
+        stored = None if self._inputs is None else self._inputs[0]
 
         def make(step: int) -> Batch:
             chosen = order[step * self.batch : (step + 1) * self.batch]
-            targets = self._targets(chosen)
-            if self._inputs is not None:
-                return self._inputs[0][chosen].astype(np.float32), targets
-            if phase.augmented:
-                random = np.random.default_rng((*place, step))
-                crops = augmented(self.pupils.faces, chosen, self.recipe.augmentation, random)
-            else:
-                crops = self.pupils.faces.crops(chosen)
-            return as_input(crops, self.recipe.contract), targets
+            random = np.random.default_rng((*place, step))
+            return batch_of(self.pupils, chosen, self.recipe, phase, stored, random)
 
-        with ThreadPoolExecutor(1) as pool:
-            waiting: deque[Future[Batch]] = deque()
-            for step in range(self.state.step, self.steps):
-                waiting.append(pool.submit(make, step))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-
-    def _targets(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return labels and, side by side, what the teacher says, as the phase's loss wants."""
-        pupils = self.pupils
-        labels = pupils.faces.labels[chosen].astype(np.float32)
-        if self.phase.goal == "answers" and pupils.teacher_answers is not None:
-            answers = pupils.teacher_answers[chosen].astype(np.float32)
-            return blended(labels, answers, self.phase.teacher_weight)
-        if self.phase.goal in ("bottleneck", "cosine") and pupils.teacher_features is not None:
-            return np.concatenate([labels, pupils.teacher_features[chosen]], 1, dtype=np.float32)
-        return labels
+        return ahead(make, range(self.state.step, self.steps))
 
     def _rate(self) -> float:
         return rate_of(self.phase, self.state, self.steps)

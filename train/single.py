@@ -13,7 +13,8 @@ from edge.errors import EdgeError
 from edge.modelfile import read_model
 from edge.train import networks
 from edge.train.facecache import RIM, Faces
-from edge.train.loop import Batch, Trainer
+from edge.train.feed import Batch
+from edge.train.loop import Trainer
 from edge.train.model import KerasClassifier
 from edge.train.pupils import Pupils
 from edge.train.recipes import recipe_named
