@@ -111,7 +111,11 @@ class Trainer:
         self.network = self._learner(phase)
         self._judging = keras.Model(
             self.finished.get_layer(POOLED).output if phase.stored else self.finished.input,
-            [self.finished.get_layer(PROBABILITIES).output, bottleneck(self.finished)],
+            # Keras cannot give an input back as it is, as where the pooled features are the end.
+            [
+                self.finished.get_layer(PROBABILITIES).output,
+                layers.Identity()(bottleneck(self.finished)),
+            ],
         )
         self.optimizer = optimizer_of(phase, self.recipe.weight_decay)
         self.optimizer.build(self.network.trainable_variables)

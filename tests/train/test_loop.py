@@ -218,8 +218,9 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(make):
     assert "conv3" in caught.value.hint
 
 
-def test_stored_features_give_the_outputs_of_the_whole_network(make):
-    trainer = make(_STORED)
+@pytest.mark.parametrize("head", [Head(layers=(128,)), Head()])
+def test_stored_features_give_the_outputs_of_the_whole_network(make, head):
+    trainer = make(_STORED, head=head)
     probabilities, _ = trainer.judge()
     crops = trainer.pupils.validation.crops(range(8)).astype(np.float32)
     assert np.allclose(probabilities, trainer.finished(crops), atol=2e-3)
