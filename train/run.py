@@ -39,8 +39,8 @@ from edge.train.weights import load_weights, source_told
 
 _CHECKPOINT = "checkpoint.npz"
 
-# mallopt's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
-_OWN_BLOCK_FROM, _TRIM_FROM = -3, -1
+# mallopt's M_MMAP_THRESHOLD.
+_OWN_BLOCK_FROM = -3
 
 
 def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -> dict[str, Any]:
@@ -149,7 +149,8 @@ def _memory_given_back() -> Iterator[None]:
 
     glibc moves ever larger blocks into its heap once one of them was freed; what lies scattered
     there afterwards keeps whole pages. So the lower bound of blocks of their own stays where it
-    begins, and is set to where glibc would have moved it, up to 32 MB, when all is read.
+    begins, and is set to where glibc would have moved it, up to 32 MB, when all is read. To set it
+    holds another bound too: the free end of the heap goes back from 128 kB on.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "malloc_trim"):

@@ -49,6 +49,7 @@ class Trains:
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TRAINS, str(data), phases],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            start_new_session=True,
         )  # fmt: skip
 
     def begin(self, folder: Path) -> int:
@@ -78,7 +79,7 @@ def trains(portraits) -> Iterator[Callable[[str], Trains]]:
     yield make
     for one in made:
         with one.process as process:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the training that may still run
 
 
 def _weights(folder: Path) -> list[np.ndarray]:
