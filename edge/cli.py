@@ -206,7 +206,7 @@ def train(
         return
     name = network[0] if network else None
     folder = out or Path("runs") / ("-".join(filter(None, (name, recipe))) or "default")
-    if resume and (folder / "config.json").exists():
+    if resume and ((folder / "config.json").exists() or not data):
         job = jobs.job_of(folder, data or [])
         say(f"going on with {folder} as it was begun: of the other options only --data counts")
     else:

@@ -13,7 +13,8 @@ from edge.runtime.classifier import Classifier
 from edge.runtime.detectors import create_detector
 from edge.runtime.evaluate import attribute_scores
 
-FLOORS = {("celeba", "Smiling"): 0.900, ("celeba", "Male"): 0.950, ("genki4k", "Smiling"): 0.920}
+# A few pictures below what the README says: detectors differ in the last bit between processors.
+FLOORS = {("celeba", "Smiling"): 0.900, ("celeba", "Male"): 0.970, ("genki4k", "Smiling"): 0.939}
 MAX_DROP = 0.005
 
 

@@ -52,7 +52,6 @@ class Augmentation:
         noise: Largest standard deviation of added Gaussian noise, in grey levels; half of the
             faces get none.
         jpeg: Probability of the blocks and smears of a JPEG file of low quality.
-        erase: Probability that a rectangle is hidden.
     """
 
     flip: float = 0.5
@@ -68,7 +67,6 @@ class Augmentation:
     kernels: tuple[Kernel, ...] = ("blur", "motion", "sharpen", "resolution")
     noise: float = 8.0
     jpeg: float = 0.0
-    erase: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernels", tuple(self.kernels))
@@ -141,8 +139,6 @@ def augmented(
         _add_noise(crops, how.noise, random)
     for crop in _hit(crops, how.jpeg, random):
         _compress(crop, contract.colour == "RGB", random)
-    for crop in _hit(crops, how.erase, random):
-        _erase(crop, random)
     return crops
 
 
@@ -264,13 +260,3 @@ def _compress(crop: NDArray[np.uint8], rgb: bool, random: Generator) -> None:
     crop[:] = decoded
     if rgb:
         cv2.cvtColor(crop, cv2.COLOR_BGR2RGB, dst=crop)
-
-
-def _erase(crop: NDArray[np.uint8], random: Generator) -> None:
-    """Hide a rectangle of up to a third of each side behind grey."""
-    height, width = crop.shape[:2]
-    tall, wide = (int(side * random.uniform(0.1, 0.34)) for side in (height, width))
-    top, left = (
-        int((side - part) * random.random()) for side, part in ((height, tall), (width, wide))
-    )
-    crop[top : top + tall, left : left + wide] = 128

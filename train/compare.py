@@ -25,11 +25,13 @@ class Row:
         recipe: The recipe.
         network: The network that was trained, which may be another than the recipe's.
         run: Name of the run; empty where there is none.
+        epochs: How many it was to train for at most, over all phases.
         attribute: The one whose scores are shown: Smiling where the run learnt it, which most of
             the seeds report, else its first.
         tested: Scores of the test pictures of the run's own data set: accuracy, ci95, f1.
         wild: The same on GENKI-4K.
         data: Name of the run's own data set.
+        subset: Balanced (train, val, test) counts of it, where not all was taken.
         faces: How many it was trained on.
         weights: What the body started from.
         parameters: Of the network.
@@ -42,10 +44,12 @@ class Row:
     recipe: Recipe
     network: str
     run: str = ""
+    epochs: int = 0
     attribute: str = ""
     tested: dict[str, Any] | None = None
     wild: dict[str, Any] | None = None
     data: str = ""
+    subset: tuple[int, int, int] | None = None
     faces: int = 0
     weights: str = ""
     parameters: int = 0
@@ -56,14 +60,23 @@ class Row:
 
     @property
     def published(self) -> dict[str, float]:
-        """What the source reports of this very network."""
-        return self.recipe.published if self.network == self.recipe.network else {}
+        """What the source reports of this network and attribute."""
+        same = self.network == self.recipe.network and (
+            not self.run or self.attribute in self.recipe.attributes
+        )
+        return self.recipe.published if same else {}
+
+    @property
+    def as_published(self) -> bool:
+        """Whether the run learnt and was tested on as many pictures of the source's data set."""
+        return self.data in self.published and self.subset == self.recipe.subset is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain values."""
         return {
             "seed": self.recipe.seed, "recipe": self.recipe.name, "network": self.network,
-            "run": self.run, "attribute": self.attribute, "data": self.data, "faces": self.faces,
+            "run": self.run, "epochs": self.epochs, "attribute": self.attribute, "data": self.data,
+            "subset": self.subset, "faces": self.faces, "as_published": self.as_published,
             "weights": self.weights, "protocol": self.recipe.protocol,
             "published": self.published, "tested": self.tested, "genki4k": self.wild,
             "parameters": self.parameters, "multiply_adds": self.multiply_adds,
@@ -136,10 +149,12 @@ def _measured(recipe: Recipe, report: dict[str, Any]) -> Row:
         recipe=recipe,
         network=report["recipe"]["network"],
         run=report["name"],
+        epochs=sum(phase["epochs"] for phase in report["recipe"]["phases"]),
         attribute=attribute,
         tested=report.get("test", {}).get(attribute) or evaluated.get(attribute),
         wild=wild.get(attribute),
         data=data,
+        subset=tuple(report["subset"]) if report.get("subset") else None,
         faces=report["faces"],
         weights=report["weights_used"],
         parameters=report["parameters"],
@@ -164,16 +179,17 @@ def markdown(rows: Sequence[Row]) -> str:
         "# Results of the recipes",
         "",
         "Published and measured accuracy of every recipe, side by side. Measured: on the test "
-        "pictures of the run's own data set, and on GENKI-4K, which nothing was trained, "
-        "calibrated or chosen on; through the detector, a picture without a face found counting "
-        "as wrong; in brackets the 95 % interval (Wilson). Published figures are their sources' "
-        "own, on their own pictures: only where the protocol is the same do they compare.",
+        "pictures of the run's own data set, and on GENKI-4K, which nothing was trained or "
+        "calibrated on; through the detector, a picture without a face found counting as wrong; in "
+        "brackets the 95 % interval (Wilson). Published figures are their sources' own: a * marks "
+        "those of other pictures, or of more or fewer, than were learnt and tested on here.",
         "",
         "Written by `edge train --compare RUN… --out docs`.",
         "",
-        "| seed | recipe | network | faces | weights | attribute | published | measured | F1 "
-        "| GENKI-4K, published | GENKI-4K, measured | parameters | multiply-adds | int8 | hours |",
-        "|---|---|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| seed | recipe | network | data | faces | epochs | weights | attribute | published "
+        "| measured | F1 | GENKI-4K, published | GENKI-4K, measured | parameters | multiply-adds "
+        "| int8 | hours |",
+        "|---|---|---|---|--:|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [_line(row) for row in rows if row.run]
     absent = [row for row in rows if not row.run]
@@ -200,8 +216,9 @@ def markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     size = f"{row.int8_bytes / 1e3:,.0f} kB" if row.int8_bytes else ""
     cells = [
-        row.recipe.seed, _named(row.recipe.name, row.run), row.network, f"{row.faces:,}",
-        row.weights, row.attribute, published_figures(row.published), _score(row.tested),
+        row.recipe.seed, _named(row.recipe.name, row.run), row.network, row.data,
+        f"{row.faces:,}", str(row.epochs), row.weights, row.attribute,
+        published_figures(row.published, row.as_published), _score(row.tested),
         f"{row.tested['f1']:.3f}" if row.tested else "", _wild(row),
         _score(row.wild), f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.1f} M", size,
         f"{row.hours:.1f}",
@@ -219,11 +236,17 @@ def _wild(row: Row) -> str:
     return f"{row.published[WILD]:.3f}" if WILD in row.published else ""
 
 
-def published_figures(published: dict[str, float]) -> str:
-    """Return what was published, GENKI-4K left out; with its data set where that is another."""
+def published_figures(published: dict[str, float], as_published: bool = True) -> str:
+    """Return what was published, GENKI-4K left out; with its data set where that is another.
+
+    Args:
+        published: As `Recipe`.
+        as_published: False marks each one: it was of other pictures.
+    """
     own = {name: value for name, value in published.items() if name != WILD}
+    mark = "" if as_published else "*"
     return ", ".join(
-        f"{value:.4f}".rstrip("0") + (f" ({name})" if "-" in name else "")
+        f"{value:.4f}".rstrip("0") + mark + (f" ({name})" if "-" in name else "")
         for name, value in own.items()
     )
 

@@ -45,17 +45,14 @@ def batch_of(
         pupils: The faces.
         chosen: Their rows.
         recipe: Says the contract and the augmentation.
-        phase: Says whether it augments, and its goal.
+        phase: Says its goal.
         stored: What the frozen body makes of each face, where the phase learns from that.
         random: Decides the augmentation.
     """
     targets = _targets(pupils, chosen, phase)
     if stored is not None:
         return stored[chosen].astype(np.float32), targets
-    if phase.augmented:
-        crops = augmented(pupils.faces, chosen, recipe.augmentation, random)
-    else:
-        crops = pupils.faces.crops(chosen)
+    crops = augmented(pupils.faces, chosen, recipe.augmentation, random)
     return as_input(crops, recipe.contract), targets
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +212,7 @@ class Trainer:
             EdgeError: The loss is no longer a number.
         """
         state = self.state
-        self.optimizer.learning_rate = self._rate()
+        self.optimizer.learning_rate = rate_of(self.phase, state, self.steps)
         loss = float(self.network.train_on_batch(inputs, targets))
         if not math.isfinite(loss):
             raise EdgeError(
@@ -239,9 +239,6 @@ class Trainer:
 
         return ahead(make, range(self.state.step, self.steps))
 
-    def _rate(self) -> float:
-        return rate_of(self.phase, self.state, self.steps)
-
     def _close_epoch(self, loss: float) -> None:
         """Validate, keep the weights if they are the best, and lower the rate on a plateau."""
         state, phase = self.state, self.phase
@@ -251,7 +248,7 @@ class Trainer:
             {
                 "epoch": len(state.history) + 1,
                 "phase": phase.name,
-                "rate": self._rate(),
+                "rate": rate_of(phase, replace(state, step=state.step - 1), self.steps),
                 "loss": loss,
                 **validation,
                 "images_per_s": round(self.steps * self.batch / max(state.seconds, 1e-3), 1),
@@ -295,7 +292,7 @@ class Trainer:
         validation: dict[str, Any] = {
             "val_loss": validation_loss(
                 phase, self.recipe.task, probabilities, features, labels,
-                pupils.validation_features,
+                pupils.validation_features, pupils.class_weights,
             ),
             "val_accuracy": {},
         }  # fmt: skip

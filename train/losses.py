@@ -101,8 +101,9 @@ def validation_loss(
     features: NDArray[np.float32],
     labels: NDArray[np.float32],
     wanted: NDArray[np.float32] | None,
+    class_weights: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> float:
-    """Return the mean loss on validation faces, in NumPy.
+    """Return the mean loss of the kept answers on validation faces, in NumPy.
 
     Args:
         phase: Says what is compared; "bottleneck" compares features, all others labels.
@@ -111,6 +112,7 @@ def validation_loss(
         features: float32 (n, width), the bottleneck.
         labels: As `objective`.
         wanted: The teacher's features, float32 (n, width).
+        class_weights: As `objective`.
     """
     if phase.goal == "bottleneck" and wanted is not None:
         return float(np.square(features - wanted).mean())
@@ -120,7 +122,8 @@ def validation_loss(
         return float(-np.log(probabilities[rows, labels[:, 0].astype(int)]).mean())
     known = np.isfinite(labels)
     target = np.where(known, labels, 0)
-    each = -(target * np.log(probabilities) + (1 - target) * np.log(1 - probabilities))
+    yes, no = (weights[: labels.shape[1]] for weights in class_weights)
+    each = -(target * yes * np.log(probabilities) + (1 - target) * no * np.log(1 - probabilities))
     return float(each[known].mean())
 
 

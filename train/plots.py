@@ -35,7 +35,7 @@ def curves(history: Sequence[dict[str, Any]], path: Path) -> None:
     loss.legend(fontsize=8)
     _accuracies(accuracy, epochs, [entry.get("val_accuracy") or {} for entry in history])
     rates = _column(history, "rate")
-    # A rate holds for its whole epoch.
+    # That of an epoch's last step; but for a cosine it held for all of them.
     rate.stairs(rates, np.arange(len(history) + 1) + 0.5, baseline=None, color=BLUE, linewidth=1.5)
     rate.set(title="learning rate", xlabel="epoch")
     if (rates > 0).any():

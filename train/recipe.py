@@ -59,11 +59,10 @@ class Phase:
             "cosine" lets it fall to `lowest_rate` over the epochs, after a short warm-up;
             "constant" leaves it.
         lowest_rate: Where the rate stops falling.
-        patience: Epochs without a better validation loss before the rate falls ("plateau"), and
-            after three times as many the phase stops.
+        patience: Epochs without a better validation loss before the rate falls ("plateau"); after
+            as many at the lowest one the phase stops.
         stored: What does not learn is computed once a picture and kept on disk; the pictures
             are not augmented then. Wants `trains="head"`.
-        augmented: Whether pictures are augmented.
         statistics: Whether batch normalisation follows the batches; False keeps what it has.
         first_only: Train on the first data set alone.
         goal: What the loss compares: "labels" alone; "bottleneck", the squared distance from the
@@ -82,7 +81,6 @@ class Phase:
     lowest_rate: float = 1e-7
     patience: int = 3
     stored: bool = False
-    augmented: bool = True
     statistics: bool = True
     first_only: bool = False
     goal: Goal = "labels"
@@ -93,6 +91,12 @@ class Phase:
             raise EdgeError(
                 f"phase {self.name} stores features but trains {self.trains}",
                 "let it train the head",
+            )
+        if self.schedule != "constant" and self.lowest_rate > self.learning_rate:
+            raise EdgeError(
+                f"phase {self.name} begins at a rate of {self.learning_rate:g}, below its lowest "
+                f"of {self.lowest_rate:g}",
+                "begin higher, or let it fall further",
             )
 
 

@@ -95,12 +95,12 @@ _JOINED = replace(
 
 # Frozen to convergence, then unfrozen from a layer on at a lower rate.
 _FROZEN = Phase(
-    name="head", epochs=8, trains="head", learning_rate=1e-3, schedule="plateau", patience=1,
+    name="head", epochs=8, trains="head", learning_rate=1e-3, patience=2, lowest_rate=1e-5,
     statistics=False,
 )  # fmt: skip
 _LOWER = Phase(
-    name="last block", epochs=12, trains="last block", learning_rate=1e-4, schedule="plateau",
-    patience=1, statistics=False,
+    name="last block", epochs=12, trains="last block", learning_rate=1e-4, patience=2,
+    lowest_rate=1e-6, statistics=False,
 )  # fmt: skip
 _TWO_PHASE = Recipe(
     name="vgg16",
@@ -264,7 +264,12 @@ RECIPES = {
         _transferred("inception-v3", "S2b", 0.912, 0.921),
         _transferred("efficientnet-b0", "S2c", 0.922, 0.926),
         _transferred("efficientnet-b3", "S2c", 0, 0),
-        replace(_transferred("mnasnet", "S2d", 0.921, 0.919), weights="none"),
+        replace(
+            _transferred("mnasnet", "S2d", 0.921, 0.919),
+            about="trained whole: nobody publishes weights for Keras",
+            weights="none",
+            phases=(Phase(epochs=20, learning_rate=1e-3),),
+        ),
         _transferred("mobilenet-v3-large", "S2e", 0.921, 0.930),
         _transferred("mobilenet-v3-small", "S2f", 0.915, 0.921),
         _PROPOSED,
@@ -330,7 +335,7 @@ RECIPES = {
         replace(
             _transferred("mobilenet", "", 0, 0),
             name="mobilenet-frozen",
-            about="a new head alone, as many epochs as `mobilenet` takes for both phases",
+            about="a new head alone, for as long as `mobilenet` may take for both phases",
             phases=(replace(_FROZEN, epochs=_FROZEN.epochs + _LOWER.epochs),),
         ),
         _transferred("mobilenet-v2-0.35", "", 0, 0),
@@ -339,10 +344,16 @@ RECIPES = {
             name="mobilenet-cut",
             about="MobileNet cut after its sixth block",
             cut="conv_pw_6_relu",
-            phases=(_FROZEN, replace(_LOWER, trains="all")),
+            phases=(_FROZEN, replace(_LOWER, name="all", trains="all")),
         ),
         _PROPOSED_96,
         _DEFAULT,
+        replace(
+            _DEFAULT,
+            name="default-taught-first",
+            about="a teacher of the bundled model: the same, half of the loss from --teacher",
+            phases=(replace(_DEFAULT.phases[0], goal="answers"),),
+        ),
         replace(
             _DEFAULT,
             name="default-taught",

@@ -5,6 +5,7 @@ A run folder holds config.json (see `edge.train.job`), checkpoint.npz and what
 """
 
 import ctypes
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 from edge.datasets import Dataset
 from edge.errors import EdgeError
 from edge.files import write_json
+from edge.train import networks
 from edge.train.balance import class_weights, require_both_classes
 from edge.train.config import CONFIG, read_config
 from edge.train.facecache import Faces, cut_faces
@@ -67,7 +69,12 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     if job.deterministic:
         _be_deterministic()
     _require_writable(out)
+    if resume and not (out / CONFIG).exists():
+        report(f"there is no run in {out} yet: it begins now")
+    # Each phase traces a step of its own, which TensorFlow takes for a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     job = with_all_attributes(job)
+    _require_weights(job, report)
     with _memory_given_back():
         datasets = load_data(job)
         config = config_of(job, out.resolve().name, datasets)
@@ -86,8 +93,29 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     write_json(out / CONFIG, config)
     if resume and (out / _CHECKPOINT).exists():
         trainer.resume(out / _CHECKPOINT)
-    trainer.fit(out / _CHECKPOINT, report)
+    try:
+        trainer.fit(out / _CHECKPOINT, report)
+    except KeyboardInterrupt:
+        report(f"stopped; to go on: edge train --resume --out {out}")
+        raise
     return finish_run(trainer, config, out, judged, test)
+
+
+def _require_weights(job: Job, report: Callable[[str], None]) -> None:
+    """Refuse weights of another network before faces are cut for an hour; tell if there are none.
+
+    Raises:
+        EdgeError: As `load_weights`.
+    """
+    recipe = job.recipe
+    if job.weights != "none":
+        body = networks.build(recipe.network, recipe.contract, 1, cut=recipe.cut)
+        load_weights(body, recipe.network, job.weights)
+    elif all(phase.trains != "all" for phase in recipe.phases):
+        report(
+            f"{recipe.network} begins with random weights, and recipe {recipe.name} never trains "
+            "all of them: see --weights"
+        )
 
 
 def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:

@@ -16,8 +16,8 @@ class State:
     """Where a training stands; saved with every checkpoint.
 
     Epochs count within their phase; steps, losses and seconds within their epoch. `best_loss` is
-    that of the weights to keep, which may be of the phase before; `lowest_loss` and `waited`, by
-    which the rate falls, are of this phase alone.
+    that of the weights to keep, which may be of the phase before; `lowest_loss` and `waited` (the
+    epochs since it, or since the rate fell) are of this phase alone.
     """
 
     phase: int = 0
@@ -59,16 +59,17 @@ def losses_compare(one: Phase, other: Phase) -> bool:
 def follow(phase: Phase, state: State, loss: float) -> bool:
     """Take note of an epoch's validation loss; say whether its weights are the best.
 
-    On a plateau the rate falls, and in the end the phase stops.
+    On a plateau the rate falls; each rate has its own wait, and after that of the lowest the phase
+    stops.
     """
     if loss < state.lowest_loss:
         state.lowest_loss, state.waited = loss, 0
     else:
         state.waited += 1
-        if phase.schedule == "plateau":
-            if state.waited % phase.patience == 0:
-                state.rate = max(state.rate / 10, phase.lowest_rate)
-            state.stopped = state.waited >= 3 * phase.patience
+    if phase.schedule == "plateau" and state.waited == phase.patience:
+        lower = max(state.rate / 10, phase.lowest_rate)
+        state.stopped = math.isclose(lower, state.rate)
+        state.rate, state.waited = lower, 0
     best = loss < state.best_loss
     state.best_loss = min(loss, state.best_loss)
     return best

@@ -59,7 +59,10 @@ def run_table(config: dict[str, Any], folder: Path) -> Table:
         caption=f"next: edge convert {folder} --int8",
         caption_justify="left",
     )
-    for split, scores in (("validation", config["accuracy"]), ("test", config.get("test", {}))):
+    scored = {"validation": config["accuracy"], "test": config.get("test", {})}
+    if config["task"] == "identity":
+        del scored["validation"]  # they are the test pictures
+    for split, scores in scored.items():
         for name, score in scores.items():
             low, high = score["ci95"]
             table.add_row(
@@ -80,7 +83,9 @@ def compare_table(values: dict[str, Any]) -> Table:
         show_edge=False,
         pad_edge=False,
         padding=(0, 1, 0, 0),
-        caption="\n".join(_absent(values["rows"])),
+        caption="\n".join(
+            ["* of other pictures, or of more or fewer, than here", *_absent(values["rows"])]
+        ),
         caption_justify="left",
     )
     table.add_column("recipe", overflow="fold")
@@ -91,7 +96,7 @@ def compare_table(values: dict[str, Any]) -> Table:
             table.add_row(
                 "\n".join(_titles(row)),
                 f"{row['faces']:,}\n{row['attribute']}",
-                published_figures(row["published"]),
+                published_figures(row["published"], row["as_published"]),
                 "\n".join(_scores(row["tested"])),
                 f"{row['published'][WILD]:.3f}" if WILD in row["published"] else "",
                 "\n".join(_scores(row["genki4k"])),

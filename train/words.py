@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edge.datasets import spellings
 from edge.errors import EdgeError
 from edge.train.job import Job, require_teachers
 from edge.train.networks import network_named
@@ -67,6 +68,9 @@ def make_job(
         names = chosen.attributes
     if not names:
         raise EdgeError("no attributes to learn", "name some, such as --attributes Smiling,Male")
+    meanings = [spellings(name) for name in names]
+    if twice := [name for at, name in enumerate(names) if meanings[at] in meanings[:at]]:
+        raise EdgeError(f"{', '.join(twice)} is asked for twice", "name each attribute once")
     return Job(
         recipe=chosen,
         data=_data(data, kinds),

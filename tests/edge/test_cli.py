@@ -366,7 +366,8 @@ def test_brackets_in_a_name_are_no_markup(capsys: pytest.CaptureFixture[str]) ->
     from edge.train.tables import run_table
 
     score = {"accuracy": 0.5, "ci95": [0.4, 0.6], "f1": 0.5, "labelled": 8}
-    config = {"best_epoch": 1, "parameters": 9, "accuracy": {"[hat]": score}}
+    config = {"task": "attributes", "best_epoch": 1, "parameters": 9,
+              "accuracy": {"[hat]": score}}  # fmt: skip
     show(run_table(config, Path("runs/x[/y]")))
     said = capsys.readouterr().out
     assert "runs/x[/y]: best epoch 1" in said

@@ -78,7 +78,6 @@ def test_the_same_generator_gives_the_same_crops(faces, name):
         replace(NONE, kernel=1.0, kernels=("median",)),
         replace(NONE, noise=8.0),
         replace(NONE, jpeg=1.0),
-        replace(NONE, erase=1.0),
         S1,
         S2,
         PHONE,

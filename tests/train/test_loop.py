@@ -12,7 +12,7 @@ from edge.train.facecache import cut_faces
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.recipe import Head, Phase
-from edge.train.schedule import State, follow
+from edge.train.schedule import State, follow, rate_of
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,22 @@ def test_it_learns(make, tmp_path):
 
 
 def test_the_rate_falls_on_a_plateau_and_the_training_stops(make, tmp_path):
-    trainer = make(Phase(epochs=50, patience=1, learning_rate=1e-9))
-    # A rate this small never improves on the first epoch by much; forbid it altogether.
-    trainer.state.lowest_loss = -1.0
+    trainer = make(Phase(epochs=50, patience=2, learning_rate=1e-6, lowest_rate=1e-7))
+    trainer.state.lowest_loss = -1.0  # nothing will be better
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
     assert trainer.state.stopped
-    assert len(trainer.state.history) == 3
-    assert trainer.state.rate == pytest.approx(1e-7)
+    rates = [entry["rate"] for entry in trainer.state.history]
+    assert rates == pytest.approx([1e-6, 1e-6, 1e-7, 1e-7])
+
+
+def test_a_lower_rate_has_as_long_to_make_it_better():
+    phase = Phase(patience=2, learning_rate=1e-3, lowest_rate=1e-5)
+    state, rates = State(rate=1e-3), []
+    for loss in (0.5, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5, 0.5, 0.5):
+        follow(phase, state, loss)
+        rates.append(state.rate)
+        assert state.stopped == (len(rates) == 9)
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-4, 1e-4, 1e-5, 1e-5, 1e-5])
 
 
 def test_the_cosine_warms_up_and_ends_low(make):
@@ -84,7 +93,7 @@ def test_the_cosine_warms_up_and_ends_low(make):
     rates = []
     for epoch, step in itertools.product(range(40), range(trainer.steps)):
         trainer.state.epoch, trainer.state.step = epoch, step
-        rates.append(trainer._rate())
+        rates.append(rate_of(trainer.phase, trainer.state, trainer.steps))
     assert rates[0] < max(rates) / 5
     assert max(rates) == pytest.approx(1e-3, rel=0.1)
     assert rates[-1] == pytest.approx(1e-6, rel=0.5)
@@ -235,7 +244,9 @@ def test_a_second_phase_that_begins_worse_than_the_first_ended_keeps_its_rate_wh
 
 
 def test_a_second_phase_begins_with_the_best_weights_of_the_first(make, tmp_path):
-    trainer = make(_HEAD, replace(_REST, epochs=1, learning_rate=0.0, optimizer="sgd"))
+    trainer = make(
+        _HEAD, replace(_REST, epochs=1, learning_rate=0.0, optimizer="sgd", schedule="constant")
+    )
     trainer.fit(tmp_path / "checkpoint.npz", lambda line: None)
     history = trainer.state.history
     assert [entry["phase"] for entry in history] == ["head", "head", "rest"]

@@ -77,10 +77,24 @@ def test_a_teacher_speaks_alone_where_there_is_no_label_and_not_where_it_does_no
 def test_validation_leaves_unknown_labels_out():
     probabilities = np.array([[0.9, 0.2], [0.4, 0.3]], np.float32)
     labels = np.array([[1.0, NAN], [0.0, 1.0]], np.float32)
-    loss = validation_loss(Phase(), "attributes", probabilities, probabilities, labels, None)
+    loss = validation_loss(
+        Phase(), "attributes", probabilities, probabilities, labels, None, even(2)
+    )
     assert loss == pytest.approx(-(np.log(0.9) + np.log(0.6) + np.log(0.3)) / 3, rel=1e-5)
     accuracy = validation_accuracy("attributes", probabilities, labels, ("a", "b"))
     assert accuracy == {"a": 1.0, "b": 0.0}
+
+
+def test_validation_weighs_classes_as_the_training_does():
+    labels = np.repeat([[1.0], [0.0]], [10, 90], axis=0).astype(np.float32)
+    weights = np.array([5.0], np.float32), np.array([100 / 180], np.float32)
+    # One that sees nothing says how frequent a yes is; weighted, one in two is as good as any.
+    frequent, half = (
+        validation_loss(Phase(), "attributes", said, said, labels, None, weights)
+        for said in (np.full((100, 1), share, np.float32) for share in (0.1, 0.5))
+    )
+    assert half == pytest.approx(np.log(2), rel=1e-5)
+    assert frequent > half
 
 
 def test_people_are_told_by_the_best_class():

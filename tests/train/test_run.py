@@ -61,6 +61,35 @@ def test_the_model_opens_with_its_contract(run):
     assert classifier.classify(crops).shape == (3, 1)
 
 
+def test_an_interrupted_training_says_how_to_go_on(job, tmp_path):
+    said = []
+
+    def interrupt(line: str) -> None:
+        said.append(line)
+        if "epoch 1/" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, tmp_path / "run", resume=False, report=interrupt)
+    assert said[-1] == f"stopped; to go on: edge train --resume --out {tmp_path / 'run'}"
+    assert (tmp_path / "run" / "checkpoint.npz").is_file()
+
+
+def test_weights_that_cannot_be_had_are_refused_before_a_face_is_cut(job, tmp_path):
+    said = []
+    with pytest.raises(EdgeError, match=r"there is no file .*absent\.h5"):
+        train(replace(job, weights=str(tmp_path / "absent.h5")), tmp_path / "run",
+              resume=False, report=said.append)  # fmt: skip
+    assert said == []
+
+
+def test_a_body_that_stays_random_is_told(job, tmp_path):
+    frozen = replace(job.recipe, phases=(Phase(epochs=1, trains="head"),))
+    said = []
+    train(replace(job, recipe=frozen), tmp_path / "run", resume=False, report=said.append)
+    assert "begins with random weights" in said[0]
+
+
 @pytest.mark.parametrize("whole", [0, 5_000])
 def test_a_damaged_model_is_refused(run, tmp_path, whole):
     shutil.copytree(run, tmp_path / "run")
@@ -103,6 +132,7 @@ def test_other_pictures_than_it_began_with_are_refused(run, job, portraits, tmp_
         ({"data": []}, "no pictures to train on"),
         ({"kinds": ["celeba", "mtfl"]}, "2 --dataset for 1 --data"),
         ({"attributes": " , "}, "no attributes to learn"),
+        ({"attributes": "Smiling,Male,smile"}, "smile is asked for twice"),
         ({"subset": "10,20"}, "subset is 10,20, expected three counts"),
         ({"teachers": ["runs/teacher"]}, "recipe default has no phase in which a teacher"),
         ({"people": 4}, "--people means nothing to recipe default"),
