@@ -2,7 +2,6 @@
 
 import errno
 import io
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from edge import extras
 from edge.cli_bench import bench
 from edge.errors import EdgeError
 from edge.options import (
@@ -192,7 +192,7 @@ def train(
     from edge.quiet import quiet
 
     with quiet(ImportError):
-        training = _training()
+        training = extras.training()
         from edge.train import job as jobs
         from edge.train import tables, words
     if listing:
@@ -249,7 +249,7 @@ def convert(
     from edge.quiet import quiet
 
     with quiet(ImportError):
-        _training()
+        extras.training()
         from edge.convert import tables
         from edge.convert.convert import convert as convert_run
     report = convert_run(
@@ -287,7 +287,7 @@ def evaluate(
     count = thread_count(threads)
     subject = _open_subject(Path(model), runtime, count)
     folder = Path(model) if (Path(model) / "model.keras").is_file() else None
-    looks = _looks(plots) if plots or folder else None
+    looks = extras.looks(plots) if plots or folder else None
     from edge.runtime.evaluate import evaluate_subject
     from edge.runtime.screen import evaluation_table
 
@@ -347,7 +347,7 @@ def _open_subject(path: Path, runtime: str, threads: int) -> "Subject":
         from edge.quiet import quiet
 
         with quiet(ImportError):
-            _training()
+            extras.training()
             from edge.train.model import KerasClassifier
 
             return KerasClassifier(path)
@@ -370,30 +370,3 @@ def _screen() -> "Screen":
     from edge.runtime.screen import Screen
 
     return Screen(sys.stdout)
-
-
-def _training() -> Any:
-    """Import what needs Keras and TensorFlow, or say what to install."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN off where a processor has AVX2 alone; docs/training.md has figures.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    try:
-        from edge.train import run as training
-    except ImportError as error:
-        raise _not_installed(error) from error
-    return training
-
-
-def _looks(plots: Path | None) -> Any:
-    """Import what draws, or say what to install; refuse a folder that cannot be."""
-    try:
-        from edge.train import looks
-    except ImportError as error:
-        raise _not_installed(error) from error
-    if plots is not None:
-        looks.require_folder(plots)
-    return looks
-
-
-def _not_installed(error: ImportError) -> EdgeError:
-    return EdgeError(f"{error.name} is not installed here", "pip install 'edge-tflite[train]'")
