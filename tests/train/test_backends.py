@@ -62,7 +62,13 @@ def test_two_steps_on_another_backend(backend, network, tmp_path):
         pytest.skip(f"{backend} is not installed")
     child = subprocess.run(
         [sys.executable, "-P", "-c", _TWO_STEPS, backend, network, str(tmp_path)],
-        env=os.environ | {"KERAS_BACKEND": backend},
+        # Compiled as quickly as may be, since each kernel runs but a few times.
+        env=os.environ
+        | {
+            "KERAS_BACKEND": backend,
+            "XLA_FLAGS": "--xla_backend_optimization_level=0 "
+            "--xla_llvm_disable_expensive_passes=true",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -71,7 +71,7 @@ def make(data_dir):
 @pytest.mark.parametrize(
     ("recipe", "network"),
     [
-        ("vgg19-fine-tuned", "mobilenet-v2-0.35"),
+        pytest.param("vgg19-fine-tuned", "mobilenet-v2-0.35", marks=pytest.mark.slow),
         ("default", None),
         pytest.param("simple-cnn-augmented", None, marks=pytest.mark.slow),
         pytest.param("vgg19-joined", "mobilenet-v2-0.35", marks=pytest.mark.slow),
@@ -87,6 +87,17 @@ def test_every_kind_of_recipe_trains_and_converts(make, tmp_path, data_dir, reci
     assert config["test"]["Smiling"]["labelled"] == 8
     if recipe_named(recipe).threshold == "validation":
         assert config["thresholds"] != [0.5]
+
+
+def test_a_cut_body_is_stored_and_then_unfrozen_from_a_named_layer(make, tmp_path, data_dir):
+    job = make("mobilenet-v2-0.35", "vgg19-fine-tuned",
+               weights=str(data_dir / "weights" / _WEIGHTS["mobilenet-v2-0.35"]))  # fmt: skip
+    stored, unfrozen = job.recipe.phases
+    phases = (stored, replace(unfrozen, trains="block_2_expand"))
+    cut = replace(job, recipe=replace(job.recipe, cut="block_2_add", phases=phases))
+    config = drive(two_steps(cut, 64), tmp_path / "run")
+    assert config["weights_used"].startswith(_WEIGHTS["mobilenet-v2-0.35"])
+    assert config["test"]["Smiling"]["labelled"] == 8
 
 
 @pytest.mark.parametrize(
@@ -129,7 +140,7 @@ def test_every_other_network_trains_and_converts(make, tmp_path, network):
 def test_every_recipe_trains_and_converts(make, tmp_path, data_dir, recipe):
     chosen = recipe_named(recipe)
     teachers = [str(data_dir / "weights" / _WEIGHTS["mobilenet"])] if chosen.teacher else []
-    if recipe == "default-taught":
+    if any(phase.goal == "answers" for phase in chosen.phases):
         teachers = [str(tmp_path / "teacher")]
         drive(two_steps(make(None, "default"), _SIDE), tmp_path / "teacher")
     drive(two_steps(make(None, recipe, teachers=teachers), _SIDE), tmp_path / "run")
