@@ -191,8 +191,10 @@ def train(
         raise typer.BadParameter(f"one network at a time, not {', '.join(network or [])}")
     from edge.quiet import quiet
 
+    name = network[0] if network else None
     with quiet(ImportError):
-        training = extras.training()
+        if listing or (name and not compare):
+            extras.training()  # what is said without a network is refused without its seconds
         from edge.train import job as jobs
         from edge.train import tables, words
     if listing:
@@ -204,7 +206,6 @@ def train(
         runs = [Path(run) for run in network or []]
         print_result(sides.compare(runs, out), tables.compare_table, as_json)
         return
-    name = network[0] if network else None
     folder = out or Path("runs") / ("-".join(filter(None, (name, recipe))) or "default")
     if resume and ((folder / "config.json").exists() or not data):
         job = jobs.job_of(folder, data or [])
@@ -216,6 +217,8 @@ def train(
             class_weights=class_weights, weights=weights, teachers=teacher or [], seed=seed,
             deterministic=deterministic,
         )  # fmt: skip
+    with quiet(ImportError):
+        training = extras.training()
     config = training.train(job, folder, resume=resume, report=say)
     print_result(config, lambda run: tables.run_table(run, folder), as_json)
 

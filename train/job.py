@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from edge import __version__
@@ -157,6 +156,8 @@ def config_of(job: Job, name: str, datasets: Sequence[Dataset]) -> dict[str, Any
     The digest of a data set is over the attributes that the model tells, so that whoever has the
     finished model can check it.
     """
+    import keras  # the words of a command line are made into a job without it
+
     names = list(datasets[0].classes or job.attributes)
     return {
         "schema": SCHEMA,

@@ -10,6 +10,9 @@ from edge.train.augment import Augmentation
 # The framing of an aligned CelebA picture of 178 by 218 pixels, which the seeds took whole.
 ALIGNED = InputContract(width=178, height=218, margin=0.5)
 
+# What weights are called beside a path; a folder of such a name is none.
+WORDS = ("imagenet", "none")
+
 Task = Literal["attributes", "identity"]
 Optimizer = Literal["adam", "rmsprop", "sgd"]
 Goal = Literal["labels", "bottleneck", "cosine", "answers"]

@@ -9,12 +9,13 @@ from rich.console import Group
 from rich.table import Table
 
 from edge.train.compare import WILD, published_figures
-from edge.train.networks import summaries
 from edge.train.recipes import RECIPES
 
 
 def listing() -> dict[str, Any]:
     """Return every network and recipe as plain values."""
+    from edge.train.networks import summaries  # imports Keras
+
     return {
         "networks": summaries(),
         "recipes": [

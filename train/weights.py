@@ -17,14 +17,12 @@ from edge.train.backbones import DEVIATION, MEAN, SOURCES, stable_names
 from edge.train.bodies import NORM
 from edge.train.heads import POOLED
 from edge.train.model import load_keras
+from edge.train.recipe import WORDS
 
 # Layer → its arrays, as `get_weights` has them.
 Values = dict[str, list[NDArray[Any]]]
 
 _DIGITS = 12
-
-# What --weights takes beside a path; a folder of such a name is none.
-WORDS = ("imagenet", "none")
 
 
 def load_weights(model: keras.Model, name: str, source: str) -> str:

@@ -7,10 +7,8 @@ from pathlib import Path
 from edge.datasets import spellings
 from edge.errors import EdgeError
 from edge.train.job import Job, require_teachers
-from edge.train.networks import network_named
-from edge.train.recipe import Recipe
+from edge.train.recipe import WORDS, Recipe
 from edge.train.recipes import RECIPES, recipe_named
-from edge.train.weights import WORDS
 
 
 def make_job(
@@ -148,18 +146,16 @@ def _data(folders: Sequence[Path], kinds: Sequence[str]) -> tuple[tuple[Path, st
 
 def _chosen(network: str | None, recipe: str | None) -> Recipe:
     """Return the recipe that a network and a recipe name together."""
-    if network is not None and network not in RECIPES:
-        network_named(network)
-    if recipe is None:
-        transferred = (
-            network is not None and network not in RECIPES and bool(network_named(network).weights)
-        )
-        recipe = network if network in RECIPES else "mobilenet" if transferred else "default"
-    chosen = recipe_named(recipe or "default")
-    if network is None or network in (chosen.network, chosen.name):
+    if network is None or (network in RECIPES and recipe in (None, network)):
+        return recipe_named(recipe or network or "default")
+    from edge.train.networks import network_named  # imports Keras
+
+    known = network_named(network)
+    chosen = recipe_named(recipe or ("mobilenet" if known.weights else "default"))
+    if network == chosen.network:
         return chosen
-    colour = network_named(network).contract.colour
-    return replace(chosen, network=network, contract=replace(chosen.contract, colour=colour))
+    contract = replace(chosen.contract, colour=known.contract.colour)
+    return replace(chosen, network=network, contract=contract)
 
 
 def _counts(subset: str) -> tuple[int, int, int] | None:

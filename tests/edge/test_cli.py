@@ -55,14 +55,15 @@ def here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def loaded_by(*arguments: str | Path) -> set[str]:
-    """Return the modules that a command imported."""
+def loaded_by(*arguments: str | Path, status: int = 0) -> set[str]:
+    """Return the modules that a command imported which exits with `status`."""
     code = (
         "import atexit, sys; from edge.cli import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
     )
     child = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], text=True,
-                           capture_output=True, timeout=60, check=True)  # fmt: skip
+                           capture_output=True, timeout=60, check=False)  # fmt: skip
+    assert child.returncode == status, child.stderr
     return set(child.stderr.split())
 
 
@@ -391,6 +392,20 @@ def test_evaluate_says_what_drawing_needs(
     assert refused.stderr.splitlines()[1] == "hint: pip install 'edge-tflite[train]'"
     assert not (tmp_path / "plots").exists()
     assert here(*asked).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--recipe", "typo"], 1),
+        (["--attributes", "Smiling"], 1),
+        (["--compare", Path(__file__).parents[2] / "docs" / "results" / "simple-cnn.json"], 0),
+    ],
+)
+def test_train_answers_what_needs_no_network_without_keras(
+    words: list[str | Path], status: int
+) -> None:
+    assert not loaded_by("train", *words, status=status) & {"tensorflow", "keras"}
 
 
 def test_evaluate_without_plots_imports_nothing_that_draws(
