@@ -315,6 +315,14 @@ RECIPES = {
         ),
         _CELEBRITIES,
         replace(
+            _CELEBRITIES,
+            name="celeb-cnn-unaligned",
+            about="the same on smaller faces, eyes as they are",
+            seed="S4a",
+            contract=InputContract(width=100, height=100, margin=0.1, align_eyes=False),
+            published={},
+        ),
+        replace(
             _TAUGHT,
             name="celeb-cnn-two-step",
             about="identity: first the teacher's bottleneck, then the labels",
