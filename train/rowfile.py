@@ -13,7 +13,7 @@ import time
 import tokenize
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -25,6 +25,8 @@ from edge.errors import EdgeError
 
 _FILLING, _LOCK = ".filling-", "lock"
 _DAY_S = 86_400.0
+_KEPT_S = 30 * _DAY_S
+_DIGEST = "[0-9a-f]" * 32
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -52,6 +54,8 @@ class RowFile(Generic[Scalar]):
             descriptor = os.open(path, os.O_RDONLY)
         except (OSError, ValueError, tokenize.TokenError) as error:
             raise damaged(path, str(error)) from error
+        with suppress(OSError):
+            os.utime(path.parent)  # a folder that nobody reads is swept
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
         if found != self.dtype:
@@ -97,7 +101,7 @@ def filling(folder: Path, needed: int, what: str) -> Iterator[Path]:
     """Yield a temporary folder to write into, which becomes `folder` when all went well.
 
     Where another process was faster, its folder stays. What a killed process has left beside it
-    is removed.
+    is removed, and folders named by a digest of 32 digits that nobody has read for a month.
 
     Args:
         folder: Absent yet.
@@ -145,7 +149,14 @@ def _require_room(beside: Path, needed: int, what: str) -> None:
 
 
 def _sweep(beside: Path) -> None:
-    """Remove what a process that was killed while filling has left: nobody holds its lock."""
+    """Remove folders that nobody has read for a month, and what a killed process has left.
+
+    Nobody holds the lock of what a process was filling when it was killed.
+    """
+    for folder in beside.glob(_DIGEST):  # nothing that is not ours, wherever EDGE_HOME is
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)
     for leftover in beside.glob(_FILLING + "*"):
         try:
             with (leftover / _LOCK).open() as lock:

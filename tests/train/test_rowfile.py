@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,21 @@ def test_what_was_killed_without_a_lock_is_swept_a_day_later(tmp_path):
     with filling(tmp_path / "one", 10, "rows"):
         assert not old.exists()
         assert new.exists()
+
+
+def test_what_nobody_has_read_for_a_month_is_swept(tmp_path, rows):
+    read, unread, young, new = (tmp_path / "cache" / f"{at:032x}" for at in range(4))
+    foreign = tmp_path / "cache" / "holidays"
+    for folder in (read, unread, young, foreign):
+        folder.mkdir(parents=True)
+        np.save(folder / "rows.npy", rows)
+    month_ago = time.time() - 31 * 86_400
+    for folder in (read, unread, foreign):
+        os.utime(folder, (month_ago, month_ago))
+    RowFile(read / "rows.npy", np.float16)
+    with filling(new, 10, "rows"):
+        pass
+    assert set((tmp_path / "cache").iterdir()) == {read, young, new, foreign}
 
 
 def test_a_disk_that_is_too_small_is_told_beforehand(tmp_path):
