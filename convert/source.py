@@ -11,7 +11,9 @@ from edge.contract import InputContract
 from edge.convert.calibrate import Calibration, choose
 from edge.datasets import Dataset
 from edge.errors import EdgeError
+from edge.train.config import read_config
 from edge.train.facecache import Faces, cut_faces
+from edge.train.job import job_of, load_data, validation_split
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,6 @@ def open_run(source: Path) -> Run:
     Raises:
         EdgeError: It is not one, is unfinished, or is damaged.
     """
-    from edge.train.config import read_config
-
     folder = source if source.is_dir() else source.parent
     file = source / "model.keras" if source.is_dir() else source
     if not source.exists():
@@ -119,8 +119,6 @@ def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:
     Raises:
         EdgeError: No picture holds a face.
     """
-    from edge.train.job import validation_split  # imports Keras
-
     return cut_faces([data[0].only(validation_split(data[0]))], run.contract)
 
 
@@ -134,8 +132,6 @@ def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:
     Raises:
         EdgeError: The data is not where it was, or not what it was.
     """
-    from edge.train.job import job_of, load_data  # imports Keras
-
     job = job_of(run.folder, moved)
     datasets = load_data(replace(job, recipe=replace(job.recipe, auxiliary=0.0)))
     for dataset, entry in zip(datasets, run.config["data"], strict=True):

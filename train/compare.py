@@ -30,8 +30,8 @@ class Row:
             the seeds report, else its first.
         tested: Scores of the test pictures of the run's own data set: accuracy, ci95, f1.
         wild: The same on GENKI-4K.
-        data: Name of the run's own data set.
-        subset: Balanced (train, val, test) counts of it, where not all was taken.
+        data: Names of the run's data sets, the one that tests it first.
+        subset: Balanced (train, val, test) counts of the first, where not all was taken.
         faces: How many it was trained on.
         weights: What the body started from.
         parameters: Of the network.
@@ -48,7 +48,7 @@ class Row:
     attribute: str = ""
     tested: dict[str, Any] | None = None
     wild: dict[str, Any] | None = None
-    data: str = ""
+    data: tuple[str, ...] = ()
     subset: tuple[int, int, int] | None = None
     faces: int = 0
     weights: str = ""
@@ -69,7 +69,8 @@ class Row:
     @property
     def as_published(self) -> bool:
         """Whether the run learnt and was tested on as many pictures of the source's data set."""
-        return self.data in self.published and self.subset == self.recipe.subset is not None
+        source = len(self.data) == 1 and self.data[0] in self.published
+        return source and self.subset == self.recipe.subset is not None
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as plain values."""
@@ -142,8 +143,8 @@ def _measured(recipe: Recipe, report: dict[str, Any]) -> Row:
     names = ["identity"] if report["task"] == "identity" else report["attributes"]
     attribute = "Smiling" if "Smiling" in names else names[0]
     wild = report["evaluations"].get(_TESTED.format(WILD), {}).get("attributes", {})
-    data = report["data"][0]["dataset"]
-    evaluated = report["evaluations"].get(_TESTED.format(data), {}).get("attributes", {})
+    data = tuple(entry["dataset"] for entry in report["data"])
+    evaluated = report["evaluations"].get(_TESTED.format(data[0]), {}).get("attributes", {})
     sizes = [size for name, size in report["sizes"].items() if name.endswith("int8.tflite")]
     return Row(
         recipe=recipe,
@@ -205,7 +206,7 @@ def markdown(rows: Sequence[Row]) -> str:
     protocols: dict[str, list[str]] = {}
     for row in rows:
         if row.recipe.protocol:
-            protocols.setdefault(row.recipe.protocol, []).append(row.recipe.seed)
+            protocols.setdefault(row.recipe.protocol, []).extend(row.recipe.seed.split(", "))
     lines += ["", "## Protocols of the published figures", ""]
     lines += [
         f"- {', '.join(dict.fromkeys(seeds))}: {protocol}" for protocol, seeds in protocols.items()
@@ -216,8 +217,8 @@ def markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     size = f"{row.int8_bytes / 1e3:,.0f} kB" if row.int8_bytes else ""
     cells = [
-        row.recipe.seed, _named(row.recipe.name, row.run), row.network, row.data,
-        f"{row.faces:,}", str(row.epochs), row.weights, row.attribute,
+        row.recipe.seed, _named(row.recipe.name, row.run), row.network,
+        ", ".join(row.data), f"{row.faces:,}", str(row.epochs), row.weights, row.attribute,
         published_figures(row.published, row.as_published), _score(row.tested),
         f"{row.tested['f1']:.3f}" if row.tested else "", _wild(row),
         _score(row.wild), f"{row.parameters:,}", f"{row.multiply_adds / 1e6:,.1f} M", size,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from edge.assets import fetch
 from edge.datasets import Dataset
 
 GREY = np.full((8, 6, 3), 120, np.uint8)
@@ -29,3 +31,12 @@ def seen(dataset: Dataset) -> dict[str, tuple[tuple[float, ...], str]]:
         sample.name: (own, sample.split)
         for sample, own in zip(dataset.samples, labels, strict=True)
     }
+
+
+@pytest.fixture
+def portraits_of_one(tmp_path: Path) -> Path:
+    """Two smiles of one person, one of which is labelled as none."""
+    for name in ("smiling/a.png", "not_smiling/b.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_bytes(fetch("demo").read_bytes())
+    return tmp_path / "data"

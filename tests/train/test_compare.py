@@ -39,6 +39,13 @@ def test_a_run_stands_beside_what_its_source_reports():
         ({"subset": [10_000, 2_500, 2_500]}, "| 0.8104 |"),
         ({"subset": [64, 16, 16]}, "| 0.8104* |"),
         ({"subset": [10_000, 2_500, 2_500], "data": [{"dataset": "mtfl"}]}, "| 0.8104* |"),
+        (
+            {
+                "subset": [10_000, 2_500, 2_500],
+                "data": [{"dataset": "celeba"}, {"dataset": "mtfl"}],
+            },
+            "| 0.8104* |",
+        ),
         ({"subset": [10_000, 2_500, 2_500], "attributes": ["Male"]}, "| Male |  |"),
     ],
 )

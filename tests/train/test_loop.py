@@ -99,6 +99,16 @@ def test_the_cosine_warms_up_and_ends_low(make):
     assert rates[-1] == pytest.approx(1e-6, rel=0.5)
 
 
+def test_the_rate_that_is_told_is_that_of_an_epochs_last_step(make, tmp_path):
+    trainer = make(Phase(schedule="cosine", epochs=2, learning_rate=1e-3, lowest_rate=1e-6))
+    taken = []
+    trainer.fit(
+        tmp_path / "checkpoint.npz",
+        lambda line: taken.append(float(trainer.optimizer.learning_rate)),
+    )
+    assert [entry["rate"] for entry in trainer.state.history] == pytest.approx(taken)
+
+
 _HEAD = Phase(name="head", epochs=2, trains="head", learning_rate=1e-2)
 _STORED = replace(_HEAD, stored=True)
 _REST = Phase(name="rest", epochs=2, learning_rate=1e-3)
