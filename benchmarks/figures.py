@@ -14,6 +14,7 @@ from edge.benchmarks.results import Document, Entry
 _SEED_DATA = ("celeba", "CelebA")
 _SEED_ATTRIBUTE = "Smiling"
 
+# Those with a colour.
 _VARIANTS = ("float32", "float16", "dynamic", "int8")
 _STAGE_TONES = 6
 # Bars shorter than the longest by more than this no longer show their parts.

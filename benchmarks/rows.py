@@ -8,6 +8,7 @@ from typing import Any
 from edge.benchmarks.cases import SUITES
 from edge.benchmarks.results import Document, Entry
 from edge.measure import summarise
+from edge.modelfile import VARIANTS
 
 # What one sample of a suite is.
 UNITS = {"classifiers": "face", "detectors": "picture", "pipeline": "frame", "training": "step"}
@@ -21,8 +22,6 @@ FEW = 4
 NO_PART = "not part of this run"
 
 STATISTICS = ("mean", "p50", "p95", "p99", "max", "std")
-
-_VARIANTS = ("float32", "float16", "dynamic", "int8")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def entries_of(document: Document, suite: str) -> list[Entry]:
     """Return the entries of a suite: by name as planned, then by variant, runtime and threads."""
     planned = [case.get("name") for case in (document["plan"] or {}).get("cases", [])]
     order = {name: at for at, name in reversed(list(enumerate(planned)))}
-    variants = {name: at for at, name in enumerate(_VARIANTS)}
+    variants = {name: at for at, name in enumerate(VARIANTS)}
 
     def place(entry: Entry) -> tuple[Any, ...]:
         name, variant = entry["name"], entry["variant"]

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import __version__
+from edge.benchmarks.models import ZOO_VARIANTS
 from edge.contract import InputContract
 from edge.errors import EdgeError
 from edge.files import replacing, write_bytes, write_json
-from edge.modelfile import VARIANTS, ModelCard, pack, read_model
+from edge.modelfile import ModelCard, pack, read_model
 from edge.progress import progress
 from edge.quiet import quiet
 
@@ -60,7 +61,7 @@ class ZooModel:
     Args:
         path: The model file.
         name: Of the network.
-        variant: One of `edge.modelfile.VARIANTS`.
+        variant: One of `edge.benchmarks.models.ZOO_VARIANTS`.
         keras: The same network as a `.keras` file, with a config.json beside it.
     """
 
@@ -93,7 +94,7 @@ def build_zoo(
             home = folder / f"{name}-{_digest(name, contract, faces)[:16]}"
             models = [
                 ZooModel(home / f"{name}-{variant}.tflite", name, variant, home / "model.keras")
-                for variant in VARIANTS
+                for variant in ZOO_VARIANTS
             ]
             if not all(map(_is_whole, models)):
                 _build(models, contract, faces)

@@ -17,6 +17,7 @@ from edge.modelfile import VARIANTS, ModelCard, pack
 from edge.quiet import quiet
 
 _REFERENCE = "float32"
+_CALIBRATED = ("int8", "int16")
 
 
 def convert(
@@ -60,7 +61,9 @@ def convert(
         model = load_keras(run.keras)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)
-    drawn = training_faces(run, datasets, calibration, seed) if "int8" in variants else None
+    drawn = None
+    if not set(variants).isdisjoint(_CALIBRATED):
+        drawn = training_faces(run, datasets, calibration, seed)
     faces = validation_faces(run, datasets)
     crops = faces.crops(range(len(faces)))
     graphs = {
@@ -134,7 +137,7 @@ def _card(
         variant=variant,
         recipe={**config["recipe"], "seed": config["seed"], "subset": config["subset"]},
         data=_data(config["data"]),
-        calibration=drawn.manifest() if drawn is not None and variant == "int8" else None,
+        calibration=drawn.manifest() if drawn is not None and variant in _CALIBRATED else None,
         accuracy={name: judged[name].accuracy for name in dict.fromkeys((_REFERENCE, variant))},
         versions={**config["versions"], "edge": __version__, "tensorflow": version("tensorflow")},
         licence=_licence(run),

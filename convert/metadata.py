@@ -11,6 +11,7 @@ from typing import Any
 import flatbuffers
 
 from edge.contract import InputContract
+from edge.convert.graph import Graph
 from edge.modelfile import CARD_FILE, LABELS_FILE
 
 _BUFFER = "TFLITE_METADATA"
@@ -21,9 +22,6 @@ _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 _RGB = 1  # ColorSpaceType
 _FEATURE, _IMAGE = 1, 2  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions
-
-# XNNPACK and delegates read weights in place; the schema asks for this alignment.
-_ALIGNMENT = 16
 
 
 def describe(
@@ -48,20 +46,11 @@ def describe(
     Returns:
         A TFLite flatbuffer; the same bytes for the same arguments.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(graph)
-    model.description = name
-    model.metadata = [entry for entry in model.metadata or [] if entry.name != _BUFFER.encode()]
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = _BUFFER, len(model.buffers)
-    model.metadata.append(entry)
-    data = [b"" if buffer.data is None else bytes(buffer.data) for buffer in model.buffers]
-    data.append(_metadata(name, contract, _questions(attributes, task), licence))
-    model.buffers = [_AlignedBuffer(content) for content in data]
-    builder = flatbuffers.Builder(len(graph) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    changed = Graph(graph)
+    changed.model.description = name
+    content = _metadata(name, contract, _questions(attributes, task), licence)
+    changed.set_metadata(_BUFFER, content)
+    return changed.packed()
 
 
 def normalization(contract: InputContract) -> tuple[float, float]:
@@ -84,20 +73,6 @@ def _questions(attributes: Sequence[str], task: str) -> tuple[str, str]:
         f"Face attributes: {', '.join(attributes)}",
         f"Probability of each of {count} attributes",
     )
-
-
-class _AlignedBuffer:
-    """Packs like the schema's own buffer, whose Python code ignores the alignment it asks for."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
-        if not self._data:
-            return _table(builder, 3)
-        builder.Prep(_ALIGNMENT, len(self._data))
-        content = builder.CreateByteVector(self._data)
-        return _table(builder, 3, {0: content})
 
 
 def _metadata(

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract import InputContract
+from edge.convert import integers
+from edge.convert.integers import Io
 from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
 
-Io = Literal["uint8", "int8", "float32"]
+# Calibration inputs as the converter asks for them.
+Representative = Callable[[], Iterator[list[NDArray[np.float32]]]]
 
 # Operators that a converter's message names, such as 'tf.Erf' or 'HARD_SWISH'.
 _OPERATOR = re.compile(r"'(tf\.\w+)' op|for op: '?(\w+)'?|ops?: ((?:tf\.)?[A-Z]\w+)")
@@ -30,11 +33,12 @@ def quantize(
     Args:
         model: A float32 Keras model with one input, float32 (n, height, width, 3), and one
             output, (n, attributes).
-        variant: "float32", "float16" (weights), "dynamic" (int8 weights, float activations) or
-            "int8" (everything, with a scale for each channel of the weights).
+        variant: "float32", "float16" (weights), "dynamic" (int8 weights, float activations), "int8"
+            (everything, with a scale for each channel of the weights) or "int16" (activations, with
+            int8 weights).
         contract: What its input wants.
         io: Type of the input and output of "int8"; the others take and give float32.
-        calibration: Crops that set the ranges of "int8", uint8 (n, height, width, 3).
+        calibration: Crops that set the ranges of "int8" and "int16", uint8 (n, height, width, 3).
 
     Returns:
         The flatbuffer; the same bytes for the same arguments. The uint8 input of an int8 graph
@@ -45,13 +49,32 @@ def quantize(
             Keras does not run on TensorFlow.
     """
     import keras
-    import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
         raise EdgeError(
             f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
             "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
         )
+    if variant in ("float32", "float16"):
+        return _lower(model, variant, contract)
+    if variant == "dynamic":
+        return integers.dynamic(_lower(model, "float32", contract))
+    if calibration is None or not len(calibration):
+        raise ValueError(f"{variant} needs calibration crops")
+    if variant == "int16":
+        return _lower(model, variant, contract, _representative(calibration, contract))
+    parent = _lower(model, "float32", contract)
+    graph = integers.static(*integers.calibrate(parent, contract, calibration), io=io)
+    if io != "float32":
+        check_pixels(graph, contract)
+    return graph
+
+
+def _lower(
+    model: Any, variant: str, contract: InputContract, representative: Representative | None = None
+) -> bytes:
+    """Convert by TensorFlow's converter: "float32", "float16" or "int16"."""
+    import tensorflow as tf
 
     with quiet():
         # The empty module stands for the variables, of which the frozen function has none left.
@@ -62,19 +85,15 @@ def quantize(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if variant == "int8":
-            if calibration is None or not len(calibration):
-                raise ValueError("int8 needs calibration crops")
-            converter.representative_dataset = _representative(calibration, contract)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
+        if variant == "int16":
+            converter.representative_dataset = representative
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
         try:
-            graph = bytes(converter.convert())
+            return bytes(converter.convert())
         except (RuntimeError, ValueError, _converter_error()) as error:
             raise _cannot_convert(variant, error) from error
-    if variant == "int8" and io != "float32":
-        _check_pixels(graph, contract)
-    return graph
 
 
 def _freeze(model: Any, contract: InputContract) -> Any:
@@ -115,34 +134,18 @@ def _freeze(model: Any, contract: InputContract) -> Any:
     return convert_variables_to_constants_v2(classify.get_concrete_function())
 
 
-def _representative(
-    calibration: NDArray[np.uint8], contract: InputContract
-) -> Callable[[], Iterator[list[NDArray[np.float32]]]]:
-    """Return the crops as the converter asks for them, after one that spans all pixel values.
+def _representative(calibration: NDArray[np.uint8], contract: InputContract) -> Representative:
+    """Return the crops as the converter asks for them."""
+    values = np.linspace(*contract.value_range, 256, dtype=np.float32)
+    return lambda: ([values[crop][None]] for crop in calibration)
 
-    The span makes the scale of the input exactly one pixel value. It lies in a single crop, so
-    that the ranges inside the network stay those of faces.
+
+def check_pixels(graph: bytes, contract: InputContract) -> None:
+    """Refuse a graph whose integer input is not the pixel itself.
+
+    Raises:
+        EdgeError: Names both ranges.
     """
-    low, high = contract.value_range
-    values = np.linspace(low, high, 256, dtype=np.float32)
-
-    def crops() -> Iterator[list[NDArray[np.float32]]]:
-        yield [values[_stretched(calibration[0])][None]]
-        for crop in calibration:
-            yield [values[crop][None]]
-
-    return crops
-
-
-def _stretched(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a crop with one black and one white pixel, in the corners."""
-    crop = crop.copy()
-    crop[0, 0], crop[-1, -1] = 0, 255
-    return crop
-
-
-def _check_pixels(graph: bytes, contract: InputContract) -> None:
-    """Refuse a graph whose integer input is not the pixel itself."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     subgraph = schema.Model.GetRootAs(graph, 0).Subgraphs(0)

@@ -229,10 +229,13 @@ def convert(
         Path, typer.Argument(metavar="RUN|FILE.keras", help="What `edge train` wrote.")
     ],
     int8: Annotated[bool, typer.Option("--int8", help="Integers throughout.")] = False,
-    float16: Annotated[bool, typer.Option("--float16", help="Half-precision weights.")] = False,
+    int16: Annotated[
+        bool, typer.Option("--int16", help="Weights of 8 bits, what flows between them of 16.")
+    ] = False,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Integer weights only.")] = False,
+    float16: Annotated[bool, typer.Option("--float16", help="Half-precision weights.")] = False,
     float32: Annotated[bool, typer.Option("--float32", help="As it was trained.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="All four of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All five of them.")] = False,
     io: Annotated[IoType, typer.Option(help="Input and output of --int8.")] = "uint8",
     data: DataOption = None,
     calibration: Annotated[
@@ -247,7 +250,9 @@ def convert(
     as_json: JsonOption = False,
 ) -> None:
     """Convert a trained network to .tflite and compare it with its float form."""
-    asked = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8}
+    asked = {
+        "float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16": int16
+    }  # fmt: skip
     variants = [name for name, wanted in asked.items() if wanted or every]
     from edge.quiet import quiet
 

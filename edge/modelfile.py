@@ -26,7 +26,7 @@ SCHEMA = 2
 
 LABELS_FILE = "labels.txt"
 CARD_FILE = "edge.json"
-VARIANTS = ("float32", "float16", "dynamic", "int8")
+VARIANTS = ("float32", "float16", "dynamic", "int8", "int16")
 TASKS = ("attributes", "identity")
 
 _IDENTIFIER = b"TFL3"

@@ -8,6 +8,7 @@ import pytest
 from edge.benchmarks.models import (
     BUNDLED,
     KERAS_ENGINES,
+    ZOO_VARIANTS,
     Model,
     file_of,
     models_of,
@@ -78,8 +79,8 @@ def test_a_run_folder_that_was_not_converted_is_its_network(run_folder: Path) ->
 
 def test_a_network_of_the_zoo_is_every_variant_and_keras() -> None:
     models = list(models_of("zoo/proposed"))
-    assert [one.variant for one in models] == [*VARIANTS, "float32"]
-    assert [one.keras for one in models] == [False] * len(VARIANTS) + [True]
+    assert [one.variant for one in models] == [*ZOO_VARIANTS, "float32"]
+    assert [one.keras for one in models] == [False] * len(ZOO_VARIANTS) + [True]
     assert {(one.name, one.source) for one in models} == {("proposed", "zoo/proposed")}
     assert network_of("zoo/proposed") == "proposed"
     assert network_of("default") is network_of("runs/zoo/proposed") is None

@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.benchmarks import zoo
+from edge.benchmarks.models import ZOO_VARIANTS
 from edge.benchmarks.zoo import ZooModel, build_zoo, default_contract, demo_crops
 from edge.contract import InputContract
 from edge.errors import EdgeError
-from edge.modelfile import VARIANTS, read_model
+from edge.modelfile import read_model
 from edge.runtime.classifier import Classifier
 
 SMALL = InputContract(width=32, height=32)
@@ -45,7 +46,7 @@ def test_the_demo_gives_faces_as_the_contract_cuts_them() -> None:
 
 
 def test_every_variant_is_a_model_file_that_says_it_is_untrained(built: list[ZooModel]) -> None:
-    assert [model.variant for model in built] == list(VARIANTS)
+    assert [model.variant for model in built] == list(ZOO_VARIANTS)
     for model in built:
         file = read_model(model.path)
         assert (file.card.name, file.card.variant) == ("proposed", model.variant)
@@ -69,7 +70,7 @@ def test_what_is_made_is_found_again_until_something_else_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo, "default_contract", lambda name: SMALL)
-    monkeypatch.setattr(zoo, "VARIANTS", ("float32",))
+    monkeypatch.setattr(zoo, "ZOO_VARIANTS", ("float32",))
     made: list[str] = []
 
     def build(models: list[ZooModel], *rest: object) -> None:

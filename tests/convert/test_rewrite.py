@@ -1,0 +1,117 @@
+"""Hard-swish in operators that integers have, checked on the graphs that TensorFlow makes."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.contract import InputContract
+from edge.convert.graph import Graph
+from edge.convert.quantize import quantize
+from edge.convert.rewrite import for_integers
+from edge.runtime.interpreter import Interpreter
+
+Crops = NDArray[np.uint8]
+
+
+def built(middle: Callable[[Any, Any], Any]) -> Any:
+    """Return a network with something between a convolution and an answer."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    # What TensorFlow makes of hard-swish depends on how layers are numbered.
+    keras.backend.clear_session()
+    layers = keras.layers
+    pixels = keras.Input((32, 32, 3))
+    x = layers.Rescaling(1 / 127.5, -1)(pixels)
+    x = layers.Conv2D(8, 3, strides=2, padding="same")(x)
+    x = middle(layers, x)
+    x = layers.GlobalAveragePooling2D()(x)
+    wide = keras.initializers.RandomNormal(stddev=20)
+    return keras.Model(pixels, layers.Dense(2, "sigmoid", kernel_initializer=wide)(x))
+
+
+def swish_then_weights(layers: Any, x: Any) -> Any:
+    x = layers.Activation("hard_swish")(x)
+    return layers.DepthwiseConv2D(3, padding="same")(x)
+
+
+def swish_then_squeeze_and_excite(layers: Any, x: Any) -> Any:
+    x = layers.Activation("hard_swish")(x)
+    weight = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    weight = layers.Conv2D(8, 1, activation="hard_sigmoid")(weight)
+    return layers.Conv2D(8, 1)(layers.Multiply()([x, weight]))
+
+
+def swish_times_its_own_mean(layers: Any, x: Any) -> Any:
+    x = layers.Activation("hard_swish")(x)
+    mean = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    return layers.Conv2D(8, 1)(layers.Multiply()([x, mean]))
+
+
+def swish_added_to_weights(layers: Any, x: Any) -> Any:
+    x = layers.Activation("hard_swish")(x)
+    return layers.Add()([x, layers.Conv2D(8, 1)(x)])
+
+
+def swish_then_relu6(layers: Any, x: Any) -> Any:
+    x = layers.Activation("hard_swish")(x)
+    return layers.Conv2D(8, 1)(layers.ReLU(6.0)(x))
+
+
+def kinds(graph: bytes) -> Counter[str]:
+    taken = Graph(graph)
+    return Counter(taken.kind(operator) for operator in taken.operators)
+
+
+def outputs(graph: bytes, contract: InputContract, crops: Crops) -> NDArray[np.float32]:
+    network = Interpreter(graph, "graph")
+    return np.stack([network.run_pixels(crop, contract.value_range)[0][0] for crop in crops])
+
+
+@pytest.mark.parametrize(
+    ("middle", "products"),
+    [
+        # Rescaling keeps its product: a sum follows, and padding with zeros after it.
+        (swish_then_weights, 2),
+        (swish_then_squeeze_and_excite, 3),
+        (swish_times_its_own_mean, 3),
+        (swish_added_to_weights, 3),
+        (swish_then_relu6, 3),
+    ],
+)
+def test_it_says_what_it_said_with_as_few_products_as_can_be(
+    middle: Callable[[Any, Any], Any], products: int, contract: InputContract, crops: Crops
+) -> None:
+    before = quantize(built(middle), "float32", contract)
+    after = for_integers(before)
+    # TensorFlow itself writes the last one out.
+    assert kinds(before)["HARD_SWISH"] == (middle is not swish_then_relu6)
+    assert kinds(after)["HARD_SWISH"] == 0
+    assert kinds(after)["MUL"] == products
+    expected = outputs(before, contract, crops)
+    assert expected.std() > 0.01
+    assert np.abs(outputs(after, contract, crops) - expected).max() < 1e-4
+
+
+def test_as_integers_it_is_one_part(contract: InputContract, crops: Crops) -> None:
+    network = built(swish_then_squeeze_and_excite)
+    graph = quantize(network, "int8", contract, calibration=crops)
+    operators = Interpreter(graph, "graph").operators()
+    assert operators["DELEGATE"] == 1
+    assert set(operators) == {"DELEGATE", "QUANTIZE"}
+    expected = outputs(quantize(network, "float32", contract), contract, crops)
+    assert np.abs(outputs(graph, contract, crops) - expected).max() < 0.05
+
+
+def test_a_graph_without_hard_swish_stays_as_it_is(
+    network: Any, contract: InputContract, crops: Crops
+) -> None:
+    before = quantize(network, "float32", contract)
+    after = for_integers(before)
+    assert kinds(after) == kinds(before)
+    assert np.array_equal(outputs(after, contract, crops), outputs(before, contract, crops))
+    assert for_integers(before) == after
