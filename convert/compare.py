@@ -1,7 +1,7 @@
 """Float against quantized: what a conversion costs in accuracy and gains in size and time."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from edge.conditions import Observer, unstable
 from edge.contract import InputContract
 from edge.datasets import IDENTITY
 from edge.environment import usable_cores
-from edge.errors import EdgeError
 from edge.measure import Call, Protocol, alternate, summarise
 from edge.measure import accuracy as accuracy_of
 from edge.progress import progress
@@ -21,6 +20,12 @@ from edge.runtime.interpreter import Interpreter
 
 _PROTOCOL = Protocol(rounds=5, min_samples=100, min_seconds=0.0)
 _FACES = 16
+_WORST = 5
+
+_WHY = {
+    "QUANTIZE": "XNNPACK takes int8, pixels are uint8; --io int8 goes without, for other runtimes",
+    "HARD_SWISH": "XNNPACK has no int8 kernel for it",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Judged:
     """What one variant made of the validation faces.
 
     Args:
+        probabilities: float32 (faces, outputs).
         decisions: (faces, attributes), whether at or above the threshold; of the task "identity"
             (faces, 1), the place of the most probable person, or `NOBODY`.
         accuracy: By attribute, or of "identity": accuracy (0 to 1), its 95 % interval and the
@@ -39,6 +45,7 @@ class Judged:
         warnings: What made the times unstable, in words with the remedy.
     """
 
+    probabilities: NDArray[np.float32]
     decisions: NDArray[np.int64]
     accuracy: dict[str, dict[str, Any]]
     size_bytes: int
@@ -73,19 +80,20 @@ def judge(
         By variant, in the order of `graphs`.
     """
     networks = {name: Interpreter(graph, name) for name, graph in graphs.items()}
-    decisions = {name: np.empty(labels.shape, np.int64) for name in networks}
+    said = {name: np.empty((len(crops), len(thresholds)), np.float32) for name in networks}
     with progress("comparing", len(crops) * len(networks), "faces") as advance:
         for row, crop in enumerate(crops):
             for name, network in networks.items():
-                probabilities = network.run_pixels(crop, contract.value_range)[0][0]
-                decisions[name][row] = _decide(probabilities, thresholds, task)
+                said[name][row] = network.run_pixels(crop, contract.value_range)[0][0]
             advance(len(networks))
+    decisions = {name: _decide(said[name], thresholds, task) for name in networks}
     questions = [IDENTITY] if task == "identity" else attributes
     observer = Observer()
     blocks = _time(networks, contract, crops)
     conditions = [observer.conditions()]
     return {
         name: Judged(
+            probabilities=said[name],
             decisions=decisions[name],
             accuracy={
                 question: _accuracy(decisions[name][:, column], labels[:, column])
@@ -103,11 +111,11 @@ def judge(
 
 def _decide(
     probabilities: NDArray[np.float32], thresholds: Sequence[float], task: str
-) -> NDArray[np.int64] | NDArray[np.bool_]:
-    """Return one row of decisions: (attributes,), or (1,) with the person."""
+) -> NDArray[np.int64]:
+    """Return decisions: (faces, attributes), or (faces, 1) with the person."""
     if task == "identity":
-        return best(probabilities[None], thresholds)
-    return probabilities >= np.array(thresholds, np.float32)
+        return best(probabilities, thresholds)[:, None]
+    return (probabilities >= np.array(thresholds, np.float32)).astype(np.int64)
 
 
 def _accuracy(decisions: NDArray[np.int64], labels: NDArray[np.float32]) -> dict[str, Any]:
@@ -125,37 +133,19 @@ def drop_points(judged: Judged, reference: Judged) -> dict[str, float | None]:
     return drops
 
 
-def require_drop(judged: dict[str, Judged], reference: Judged, max_drop: float) -> None:
-    """Refuse variants that lose too much accuracy.
-
-    Args:
-        judged: By variant.
-        reference: The float network.
-        max_drop: In points of accuracy.
-
-    Raises:
-        EdgeError: Names the worst variant and attribute.
-    """
-    drops = [
-        (drop, variant, attribute)
-        for variant, one in judged.items()
-        for attribute, drop in drop_points(one, reference).items()
-        if drop is not None
-    ]
-    drop, variant, attribute = max(drops, default=(0.0, "", ""))
-    if drop > max_drop:
-        raise EdgeError(
-            f"{variant} loses {drop:.2f} points of accuracy on {attribute}, at most "
-            f"{max_drop:g} allowed; nothing was written",
-            "calibrate with more pictures (--calibration), choose another variant, or --force",
-        )
-
-
-def describe(variant: str, judged: Judged, reference: Judged) -> dict[str, Any]:
+def describe(
+    variant: str, judged: Judged, reference: Judged, names: Sequence[str]
+) -> dict[str, Any]:
     """Return one entry of `edge convert --json`, without the file.
 
     `agreement` is the share of decisions that are those of the float network, `flips` counts the
-    others by attribute.
+    others by attribute, and `worst` names the faces whose decision changed most.
+
+    Args:
+        variant: Its name.
+        judged: What it made of the faces.
+        reference: What the float network made of them.
+        names: Of the faces' pictures.
     """
     flips = (judged.decisions != reference.decisions).sum(axis=0).tolist()
     fallback = {name: count for name, count in judged.operators.items() if name != "DELEGATE"}
@@ -166,14 +156,33 @@ def describe(variant: str, judged: Judged, reference: Judged) -> dict[str, Any]:
         "drop_points": drop_points(judged, reference),
         "flips": dict(zip(judged.accuracy, flips, strict=True)),
         "agreement": agreement(judged, reference),
+        "worst": _worst(judged, reference, names),
         "latency_ms": judged.latency_ms,
         "runtime": judged.runtime,
         "warnings": list(judged.warnings),
         "delegate": {
             "partitions": judged.operators.get("DELEGATE", 0),
             "fallback_ops": fallback,
+            "reasons": _reasons(variant, fallback),
         },
     }
+
+
+def _worst(judged: Judged, reference: Judged, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the faces that are decided otherwise, the greatest change of a probability first."""
+    change = np.abs(judged.probabilities - reference.probabilities).max(axis=1)
+    flipped = (judged.decisions != reference.decisions).any(axis=1)
+    rows = [row for row in np.argsort(-change, kind="stable").tolist() if flipped[row]]
+    return [
+        {"picture": names[row], "change": round(float(change[row]), 4)} for row in rows[:_WORST]
+    ]
+
+
+def _reasons(variant: str, fallback: Iterable[str]) -> dict[str, str]:
+    """Return why each operator runs outside of XNNPACK, in words."""
+    if variant == "int16":
+        return {"int16": "XNNPACK has no kernels for 16 bits; the runtime's own are slow"}
+    return {name: _WHY.get(name, "XNNPACK has no kernel for its form here") for name in fallback}
 
 
 def agreement(judged: Judged, reference: Judged) -> float:

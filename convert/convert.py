@@ -1,20 +1,24 @@
 """From a trained run to model files: what `edge convert` calls."""
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from edge import __version__
-from edge.convert import compare, metadata
+from edge.convert import bounds, compare, metadata
 from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged
-from edge.convert.quantize import Io, quantize
+from edge.convert.doctor import Treatment, treat
+from edge.convert.integers import Io
+from edge.convert.quantize import quantize
 from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
 from edge.errors import EdgeError
 from edge.files import write_bytes
 from edge.modelfile import VARIANTS, ModelCard, pack
 from edge.quiet import quiet
+from edge.train.facecache import Faces
 
 _REFERENCE = "float32"
 _CALIBRATED = ("int8", "int16")
@@ -28,7 +32,8 @@ def convert(
     data: Sequence[Path] = (),
     calibration: int = 200,
     seed: int = 0,
-    max_drop: float | None = None,
+    max_drop: float = 1.0,
+    require_faster: bool = False,
     out: Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -42,16 +47,18 @@ def convert(
             where they were.
         calibration: How many training pictures set the integer ranges.
         seed: Decides which ones.
-        max_drop: Refuse to write when an attribute loses more points of accuracy than this.
+        max_drop: Refuse to write when an attribute loses more points of accuracy than this; of
+            "int8" only after all remedies of `edge.convert.doctor`.
+        require_faster: Refuse to write a variant that is not faster than the float network.
         out: The file for one variant, the folder for several; the run folder by default.
-        force: Write in spite of `max_drop`.
+        force: Write in spite of both, and try no remedy.
 
     Returns:
         What `edge convert --json` prints.
 
     Raises:
         EdgeError: The run or its data are incomplete, the network cannot be converted, or it
-            loses too much accuracy; nothing is written then.
+            misses a bound; nothing is written then.
     """
     _require_options(variants, calibration)
     with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
@@ -61,24 +68,66 @@ def convert(
         model = load_keras(run.keras)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)
-    drawn = None
-    if not set(variants).isdisjoint(_CALIBRATED):
-        drawn = training_faces(run, datasets, calibration, seed)
     faces = validation_faces(run, datasets)
-    crops = faces.crops(range(len(faces)))
+    draw = partial(training_faces, run, datasets, seed=seed)
+    drawn = draw(calibration) if not set(variants).isdisjoint(_CALIBRATED) else None
     graphs = {
-        variant: _graph(run, model, variant, io, drawn)
+        variant: quantize(
+            model, variant, run.contract, io=io, calibration=None if drawn is None else drawn.crops
+        )
         for variant in dict.fromkeys((_REFERENCE, *variants))
     }
-    judged = compare.judge(
+    judge = partial(_judge, run, faces)
+    judged, cure = judge(graphs), None
+    if drawn is not None and "int8" in variants and not force:
+        good = partial(bounds.within, reference=judged[_REFERENCE], max_drop=max_drop)
+        if not good(judged["int8"]):
+            cure = treat(
+                graphs[_REFERENCE], graphs["int8"], run.contract, drawn, io=io, draw=draw,
+                judge=lambda graph: judge({"int8": graph})["int8"], good=good,
+            )  # fmt: skip
+            graphs["int8"] = cure.attempts[-1].graph
+            judged = judge(graphs)
+    if not force:
+        _require_bounds(variants, judged, cure, max_drop, require_faster)
+    for variant, file in files.items():
+        card = _card(run, variant, judged, _record(variant, drawn, cure))
+        write_bytes(file, pack(_described(run, variant, graphs[variant]), card))
+    return _report(run, files, judged, faces.names(datasets), max_drop, cure)
+
+
+def _judge(run: Run, faces: Faces, graphs: dict[str, bytes]) -> dict[str, Judged]:
+    crops = faces.crops(range(len(faces)))
+    return compare.judge(
         graphs, run.contract, crops, faces.labels, run.attributes, run.thresholds, run.task
     )
-    if max_drop is not None and not force:
-        chosen = {variant: judged[variant] for variant in variants}
-        compare.require_drop(chosen, judged[_REFERENCE], max_drop)
-    for variant, file in files.items():
-        write_bytes(file, pack(graphs[variant], _card(run, variant, judged, drawn)))
-    return _report(run, files, judged)
+
+
+def _require_bounds(
+    variants: Sequence[str],
+    judged: dict[str, Judged],
+    cure: Treatment | None,
+    max_drop: float,
+    require_faster: bool,
+) -> None:
+    reference = judged[_REFERENCE]
+    chosen = {variant: judged[variant] for variant in variants}
+    bounds.require_drop(chosen, reference, max_drop, cure)
+    quantized = {variant: one for variant, one in chosen.items() if variant != _REFERENCE}
+    if require_faster and quantized:
+        bounds.require_faster(quantized, reference, bounds.choice(judged, reference, max_drop))
+
+
+def _record(
+    variant: str, drawn: Calibration | None, cure: Treatment | None
+) -> dict[str, Any] | None:
+    """Return what a card keeps of the pictures that set its ranges, and of what has none."""
+    if drawn is None or variant not in _CALIBRATED:
+        return None
+    if cure is None or variant != "int8":
+        return drawn.manifest()
+    last = cure.attempts[-1]
+    return last.calibration.manifest() | {"floats": list(last.floats)}
 
 
 def _require_options(variants: Sequence[str], calibration: int) -> None:
@@ -111,10 +160,7 @@ def _outputs(run: Run, variants: Sequence[str], out: Path | None) -> dict[str, P
     return {variants[0]: out}
 
 
-def _graph(run: Run, model: Any, variant: str, io: Io, drawn: Calibration | None) -> bytes:
-    graph = quantize(
-        model, variant, run.contract, io=io, calibration=None if drawn is None else drawn.crops
-    )
+def _described(run: Run, variant: str, graph: bytes) -> bytes:
     return metadata.describe(
         graph,
         name=f"{run.config['name']} {variant}",
@@ -126,7 +172,7 @@ def _graph(run: Run, model: Any, variant: str, io: Io, drawn: Calibration | None
 
 
 def _card(
-    run: Run, variant: str, judged: dict[str, Judged], drawn: Calibration | None
+    run: Run, variant: str, judged: dict[str, Judged], calibration: dict[str, Any] | None
 ) -> ModelCard:
     config = run.config
     return ModelCard(
@@ -137,12 +183,17 @@ def _card(
         variant=variant,
         recipe={**config["recipe"], "seed": config["seed"], "subset": config["subset"]},
         data=_data(config["data"]),
-        calibration=drawn.manifest() if drawn is not None and variant in _CALIBRATED else None,
+        calibration=calibration,
         accuracy={name: judged[name].accuracy for name in dict.fromkeys((_REFERENCE, variant))},
-        versions={**config["versions"], "edge": __version__, "tensorflow": version("tensorflow")},
+        versions={**config["versions"], **_versions()},
         licence=_licence(run),
         task=run.task,
     )
+
+
+def _versions() -> dict[str, str]:
+    packages = "tensorflow", "litert-quantizer"
+    return {"edge": __version__, **{package: version(package) for package in packages}}
 
 
 def _data(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -159,20 +210,29 @@ def _licence(run: Run) -> str:
     return "; ".join(dict.fromkeys(entry["licence"] for entry in run.config["data"]))
 
 
-def _report(run: Run, files: dict[str, Path], judged: dict[str, Judged]) -> dict[str, Any]:
+def _report(
+    run: Run,
+    files: dict[str, Path],
+    judged: dict[str, Judged],
+    names: Sequence[str],
+    max_drop: float,
+    cure: Treatment | None,
+) -> dict[str, Any]:
     """Return what `edge convert --json` prints."""
     reference = judged[_REFERENCE]
     entries = [
-        compare.describe(variant, judged[variant], reference)
+        compare.describe(variant, judged[variant], reference, names)
         | {"file": str(file), "size_bytes": file.stat().st_size}
         for variant, file in files.items()
     ]
     return {
         "model": run.config["name"],
         "samples": len(reference.decisions),
-        "reference": compare.describe(_REFERENCE, reference, reference)
+        "reference": compare.describe(_REFERENCE, reference, reference, names)
         | {"size_bytes": reference.size_bytes},
         "variants": entries,
         # Of the variant that differs most from the float network.
         "agreement": min(entry["agreement"] for entry in entries),
+        "choice": bounds.choice(judged, reference, max_drop),
+        "doctor": None if cure is None else cure.as_json(reference),
     }

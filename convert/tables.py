@@ -1,9 +1,12 @@
 """What `edge convert` shows a person: float and converted, side by side."""
 
+from itertools import islice
 from typing import Any
 
 from rich import box
 from rich.table import Table
+
+from edge.convert.doctor import NAMED, short_name
 
 
 def verdict(report: dict[str, Any]) -> Table:
@@ -13,7 +16,9 @@ def verdict(report: dict[str, Any]) -> Table:
         box=box.SIMPLE_HEAD,
         title=f"{report['model']} on {report['samples']:,} validation faces",
         title_justify="left",
-        caption="\n".join([*_doubts(report), *_written(report)]),
+        caption="\n".join(
+            [*_treatment(report), *_fallbacks(report), *_doubts(report), *_written(report)]
+        ),
         caption_justify="left",
     )
     table.add_column("variant", no_wrap=True)
@@ -23,7 +28,6 @@ def verdict(report: dict[str, Any]) -> Table:
     reference = report["reference"]
     rows = [entry for entry in report["variants"] if entry["name"] != reference["name"]]
     for entry in (reference, *rows):
-        parts = entry["delegate"]["partitions"]
         p50 = entry["latency_ms"]["p50"]
         table.add_row(
             entry["name"],
@@ -32,7 +36,7 @@ def verdict(report: dict[str, Any]) -> Table:
             f"{entry['agreement']:.2%}",
             f"{p50:.2f}",
             f"{reference['latency_ms']['p50'] / p50:.2f}×",
-            f"{parts} partition{'s' if parts != 1 else ''}{_fallback(entry)}",
+            _delegate(entry["delegate"]),
         )
     return table
 
@@ -44,7 +48,45 @@ def _doubts(report: dict[str, Any]) -> list[str]:
 
 
 def _written(report: dict[str, Any]) -> list[str]:
-    return [f"wrote {entry['file']}" for entry in report["variants"]]
+    entries = {entry["name"]: entry for entry in (report["reference"], *report["variants"])}
+    right = entries[report["choice"]]
+    return [
+        *(f"wrote {entry['file']}" for entry in report["variants"]),
+        f"on this CPU: --{right['name']}, {right['latency_ms']['p50']:.2f} ms and "
+        f"{right['size_bytes'] / 1000:,.0f} kB",
+    ]
+
+
+def _treatment(report: dict[str, Any]) -> list[str]:
+    """Say which layers made int8 lose too much, and what became of it with each remedy."""
+    cure = report["doctor"]
+    if cure is None:
+        return []
+    noisy = (f"{short_name(layer['name'])} ({layer['sqnr_db']} dB)" for layer in cure["layers"])
+    return [
+        f"most noise: {', '.join(islice(noisy, NAMED))}",
+        *(
+            f"{attempt['remedy']}: {_lost(attempt)}, agreement {attempt['agreement']:.2%}"
+            for attempt in cure["attempts"]
+        ),
+    ]
+
+
+def _lost(attempt: dict[str, Any]) -> str:
+    drops = attempt["drop_points"].items()
+    return ", ".join(f"{name} {0 - drop:+.2f}" for name, drop in drops if drop is not None)
+
+
+def _fallbacks(report: dict[str, Any]) -> list[str]:
+    """Say why operators run outside of XNNPACK, once each."""
+    entries = (report["reference"], *report["variants"])
+    return list(
+        dict.fromkeys(
+            f"{operator}: {reason}"
+            for entry in entries
+            for operator, reason in entry["delegate"]["reasons"].items()
+        )
+    )
 
 
 def _accuracy(entry: dict[str, Any], attribute: str, is_reference: bool) -> str:
@@ -54,6 +96,9 @@ def _accuracy(entry: dict[str, Any], attribute: str, is_reference: bool) -> str:
     return f"{value:.4f}" if is_reference else f"{value:.4f} ({0 - drop:+.2f})"
 
 
-def _fallback(entry: dict[str, Any]) -> str:
-    operators = entry["delegate"]["fallback_ops"]
-    return "".join(f", {count} {name}" for name, count in operators.items())
+def _delegate(delegate: dict[str, Any]) -> str:
+    parts = delegate["partitions"]
+    if not parts:
+        return "none"
+    operators = (f", {count} {name}" for name, count in delegate["fallback_ops"].items())
+    return f"{parts} partition{'s' if parts != 1 else ''}{''.join(operators)}"

@@ -242,8 +242,11 @@ def convert(
         int, typer.Option(min=1, metavar="N", help="Training pictures that set the ranges.")
     ] = 200,
     seed: SeedOption = 0,
-    max_drop: MaxDropOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Write in spite of --max-drop.")] = False,
+    max_drop: MaxDropOption = 1.0,
+    require_faster: Annotated[
+        bool, typer.Option("--require-faster", help="Write nothing that is slower than float32.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write in spite of both.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE|DIR", help="Default: in the run folder.")
     ] = None,
@@ -262,7 +265,7 @@ def convert(
         from edge.convert.convert import convert as convert_run
     report = convert_run(
         source, variants, io=io, data=data or [], calibration=calibration, seed=seed,
-        max_drop=max_drop, force=force, out=out,
+        max_drop=max_drop, require_faster=require_faster, force=force, out=out,
     )  # fmt: skip
     print_result(report, tables.verdict, as_json)
 

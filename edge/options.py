@@ -126,12 +126,13 @@ ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")
 ]
 MaxDropOption = Annotated[
-    float | None,
+    float,
     typer.Option(
         "--max-drop",
         min=0,
         metavar="POINTS",
-        help="Write nothing and exit 1 when an attribute loses more points of accuracy.",
+        help="Points of accuracy that an attribute may lose: beyond, int8 is mended, or nothing "
+        "is written.",
     ),
 ]
 

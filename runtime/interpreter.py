@@ -164,21 +164,11 @@ class Interpreter:
             As `run`.
         """
         if value_range not in self._tables:
-            self._tables[value_range] = self._pixel_table(value_range)
+            values = _pixel_table(self._input, value_range)
+            same = values.dtype == np.uint8 and np.array_equal(values, np.arange(256))
+            self._tables[value_range] = None if same else values
         table = self._tables[value_range]
         return self._invoke(crop if table is None else cv2.LUT(crop, table))
-
-    def _pixel_table(self, value_range: tuple[float, float]) -> NDArray[Any] | None:
-        """Map each pixel value to the input's own type; None where it is the pixel itself."""
-        low, high = value_range
-        values = np.linspace(low, high, 256, dtype=np.float32)
-        dtype = self._input["dtype"]
-        if not np.issubdtype(dtype, np.integer):
-            return values.astype(dtype)
-        scale, zero = self._input["quantization"]
-        limits = np.iinfo(dtype)
-        table = np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(dtype)
-        return None if np.array_equal(table, np.arange(256)) else table
 
     def _invoke(self, tensor: NDArray[Any]) -> list[NDArray[np.float32]]:
         if tensor.shape != self.input.shape[1:]:
@@ -220,6 +210,72 @@ class Interpreter:
             return self.runtime
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One operator of a graph.
+
+    Args:
+        name: Of the tensor that it makes.
+        operator: Its kind, such as "CONV_2D".
+        inputs: Names of the tensors that it takes, constants among them.
+    """
+
+    name: str
+    operator: str
+    inputs: tuple[str, ...]
+
+
+class Layers:
+    """A graph whose every operator's output can be read, for which it runs undelegated.
+
+    Args:
+        model: The bytes of the graph.
+        name: What to call the model in messages.
+
+    Attributes:
+        layers: In the order in which they run.
+
+    Raises:
+        EdgeError: As `Interpreter`.
+    """
+
+    def __init__(self, model: bytes, name: str) -> None:
+        from ai_edge_litert.interpreter import OpResolverType
+
+        _, self._graph = _construct(
+            model, name, "litert", 1,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )  # fmt: skip
+        self._engine = _CpuEngine(self._graph, name, "litert")
+        self._input = _only_input(self._graph.get_input_details(), name)
+        tensors = {int(tensor["index"]): tensor for tensor in self._graph.get_tensor_details()}
+        self._made = []
+        layers = []
+        for operator in self._graph._get_ops_details():
+            made = tensors[int(operator["outputs"][0])]
+            taken = [tensors[int(at)]["name"] for at in operator["inputs"] if int(at) in tensors]
+            self._made.append(made)
+            layers.append(Layer(made["name"], str(operator["op_name"]), tuple(taken)))
+        self.layers = tuple(layers)
+
+    def run_pixels(
+        self, crop: NDArray[np.uint8], value_range: tuple[float, float]
+    ) -> list[NDArray[np.float32]]:
+        """Run the graph on pixels.
+
+        Args:
+            crop: As `Interpreter.run_pixels`.
+            value_range: As `Interpreter.run_pixels`.
+
+        Returns:
+            What each of `layers` made of them, float32, dequantized.
+        """
+        table = _pixel_table(self._input, value_range)
+        self._engine.invoke(table[crop][None])
+        return [_real(self._graph.get_tensor(made["index"]), made) for made in self._made]
+
+
 class _CpuEngine:
     """A TFLite runtime's own interpreter."""
 
@@ -257,7 +313,9 @@ def _require_known(runtime: str, device: str) -> None:
         raise EdgeError(f"{runtime} runs on the CPU only", f"choose --runtime litert, or {ON_CPU}")
 
 
-def _construct(model: bytes, name: str, runtime: str, threads: int) -> tuple[str, Any]:
+def _construct(
+    model: bytes, name: str, runtime: str, threads: int, **options: Any
+) -> tuple[str, Any]:
     """Open the model with the first runtime that can construct an interpreter.
 
     Importing proves nothing: tflite_runtime imports under NumPy 2 and then fails.
@@ -268,7 +326,7 @@ def _construct(model: bytes, name: str, runtime: str, threads: int) -> tuple[str
             # C++ code tells of its delegate, TensorFlow that its interpreter moves to LiteRT.
             with quiet(Exception):
                 interpreter = _interpreter_class(candidate)(
-                    model_content=model, num_threads=threads
+                    model_content=model, num_threads=threads, **options
                 )
         except ValueError as error:
             raise EdgeError(
@@ -313,6 +371,17 @@ def _only_input(inputs: list[dict[str, Any]], name: str) -> dict[str, Any]:
             "convert the model with a batch of 1",
         )
     return inputs[0]
+
+
+def _pixel_table(graph_input: dict[str, Any], value_range: tuple[float, float]) -> NDArray[Any]:
+    """Return each pixel value in the input's own type: (256,)."""
+    values = np.linspace(*value_range, 256, dtype=np.float32)
+    dtype = graph_input["dtype"]
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    scale, zero = graph_input["quantization"]
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(dtype)
 
 
 def _real(raw: NDArray[Any], output: dict[str, Any]) -> NDArray[np.float32]:

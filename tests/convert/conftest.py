@@ -10,6 +10,9 @@ from edge.contract import InputContract
 
 ATTRIBUTES = ("Smiling", "Male")
 
+# What the odd channel is multiplied by, and divided by after it.
+ODD = 1000.0
+
 
 def build(
     size: int | None = 32,
@@ -40,6 +43,20 @@ def build(
     statistics = network.layers[2]
     statistics.moving_mean.assign(np.linspace(-0.1, 0.1, 8))
     statistics.moving_variance.assign(np.linspace(0.05, 0.2, 8))
+    return network
+
+
+def build_odd(outputs: int = 2) -> Any:
+    """Return a network in which one channel of the first layer takes all of its range."""
+    network = build(outputs=outputs)
+    norm, second = network.layers[2], network.layers[4]
+    gamma, beta = norm.gamma.numpy(), norm.beta.numpy()
+    gamma[0], beta[0] = ODD * gamma[0], ODD * (beta[0] + 1)
+    norm.gamma.assign(gamma)
+    norm.beta.assign(beta)
+    kernel = second.kernel.numpy()
+    kernel[:, :, 0] /= ODD
+    second.kernel.assign(kernel)
     return network
 
 

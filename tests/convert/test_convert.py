@@ -13,13 +13,14 @@ import pytest
 from edge.assets import fetch
 from edge.contract import InputContract
 from edge.convert.convert import convert
+from edge.convert.source import open_run, run_data, validation_faces
 from edge.errors import EdgeError
 from edge.images import read_picture
-from edge.modelfile import read_model
+from edge.modelfile import VARIANTS, read_model
 from edge.runtime.classifier import Classifier
 from edge.train.job import Job, config_of, load_data
 from edge.train.recipes import recipe_named
-from tests.convert.conftest import build
+from tests.convert.conftest import build, build_odd
 
 PICTURES = {"train": 6, "val": 4}
 
@@ -42,8 +43,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    build(outputs=1).save(folder / "model.keras")
+    return saved(build(outputs=1), data, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def odd_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the run of a network that tells bright from dark, and that plain int8 ruins."""
+    folder = tmp_path_factory.mktemp("odd")
+    network = build_odd(outputs=1)
+    saved(network, data, folder)
+    run = open_run(folder)
+    faces = validation_faces(run, run_data(run, ()))
+    crops = faces.crops(range(len(faces))).astype(np.float32)
+    logits = np.log(1 / np.asarray(network(crops))[:, 0] - 1) * -1
+    bright = faces.labels[:, 0] == 1
+    ends = logits[bright].mean(), logits[~bright].mean()
+    dense = network.layers[-2]
+    dense.kernel.assign(dense.kernel * np.sign(ends[0] - ends[1]))
+    dense.bias.assign([-np.mean(ends) * np.sign(ends[0] - ends[1])])
+    network.save(folder / "model.keras")
+    return folder
+
+
+def saved(network: Any, data: Path, folder: Path) -> Path:
+    network.save(folder / "model.keras")
     recipe = replace(recipe_named("proposed"), contract=InputContract(width=32, height=32))
     job = Job(recipe=recipe, data=((data, "folder"),), attributes=("smiling",), seed=4)
     config = config_of(job, "tiny", load_data(job))
@@ -53,16 +76,11 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(run: Path) -> dict[str, Any]:
-    return convert(run, ["float32", "float16", "dynamic", "int8"], calibration=6)
+    return convert(run, VARIANTS, calibration=6)
 
 
 def test_every_variant_becomes_a_model_file(run: Path, report: dict[str, Any]) -> None:
-    assert [entry["name"] for entry in report["variants"]] == [
-        "float32",
-        "float16",
-        "dynamic",
-        "int8",
-    ]
+    assert [entry["name"] for entry in report["variants"]] == list(VARIANTS)
     for entry in report["variants"]:
         path = run / f"tiny-{entry['name']}.tflite"
         assert entry["file"] == str(path)
@@ -79,7 +97,8 @@ def test_the_report_is_the_json_of_the_command(report: dict[str, Any]) -> None:
     for entry in report["variants"]:
         assert set(entry["accuracy"]) == set(entry["drop_points"]) == {"smiling"}
         assert entry["latency_ms"]["p50"] > 0
-        assert entry["delegate"]["partitions"] >= 1
+        # No kernel of XNNPACK takes 16 bits.
+        assert entry["delegate"]["partitions"] == (entry["name"] != "int16")
     assert 0 <= report["agreement"] <= 1
 
 
@@ -134,10 +153,50 @@ def test_the_data_may_have_moved(run: Path, data: Path, tmp_path: Path) -> None:
 def test_a_drop_beyond_the_bound_writes_nothing_unless_forced(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.tflite"
     with pytest.raises(EdgeError, match="nothing was written"):
-        convert(run, ["float32"], max_drop=-1, out=out)
+        convert(run, ["float16"], max_drop=-1, out=out)
     assert list(tmp_path.iterdir()) == []
-    convert(run, ["float32"], max_drop=-1, out=out, force=True)
-    assert read_model(out).card.variant == "float32"
+    assert convert(run, ["float16"], max_drop=-1, out=out, force=True)["doctor"] is None
+    assert read_model(out).card.variant == "float16"
+
+
+def test_int8_that_loses_too_much_is_mended_and_its_card_says_how(
+    odd_run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.tflite"
+    plain = convert(odd_run, ["int8"], calibration=6, out=out, force=True)
+    assert plain["variants"][0]["drop_points"]["smiling"] > 1
+    assert "floats" not in (read_model(out).card.calibration or {})
+    report = convert(odd_run, ["int8"], calibration=6, out=out)
+    assert report["variants"][0]["drop_points"]["smiling"] <= 1
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    last = report["doctor"]["attempts"][-1]
+    assert last["drop_points"]["smiling"] <= 1
+    card = read_model(out).card
+    assert card.calibration is not None
+    assert card.calibration["floats"] == last["floats"]
+    assert (
+        card.accuracy["int8"]["smiling"]["accuracy"] == report["variants"][0]["accuracy"]["smiling"]
+    )
+
+
+def test_int8_that_nothing_mends_is_not_written_and_its_layers_are_named(
+    odd_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EdgeError, match="int8 loses") as caught:
+        convert(odd_run, ["int8"], calibration=6, max_drop=-1, out=tmp_path / "a.tflite")
+    assert "most noise comes from conv2d" in caught.value.hint
+    assert "layers as floats" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_slower_than_float_is_not_written_if_that_was_required(
+    run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EdgeError, match=r"int16 takes .* ms, its float parent") as caught:
+        convert(run, ["int16"], calibration=6, require_faster=True, force=False, max_drop=100,
+                out=tmp_path / "a.tflite")  # fmt: skip
+    assert "on this CPU --float32" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_terminal_stays_clean(

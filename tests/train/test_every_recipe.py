@@ -40,7 +40,7 @@ def drive(job: Job, folder: Path) -> dict:
     assert {entry["phase"] for entry in history(folder)} == {
         phase.name for phase in job.recipe.phases
     }
-    report = convert(folder, ["int8"], calibration=8)
+    report = convert(folder, ["int8"], calibration=8, force=True)
     assert Path(report["variants"][0]["file"]).stat().st_size > 10_000
     return config
 

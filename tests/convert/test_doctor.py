@@ -1,0 +1,95 @@
+"""A network that plain int8 ruins: one channel is a thousand times as large as the others."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edge.contract import InputContract
+from edge.convert import compare, doctor, integers
+from edge.convert.calibrate import Calibration
+from edge.convert.compare import Judged
+from edge.convert.doctor import Treatment
+from edge.convert.layers import LayerNoise, layer_noise
+from edge.convert.quantize import quantize
+from tests.convert.conftest import ATTRIBUTES, build_odd
+
+Crops = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def parent(contract: InputContract) -> bytes:
+    return quantize(build_odd(), "float32", contract)
+
+
+@pytest.fixture(scope="module")
+def noise(parent: bytes, contract: InputContract, crops: Crops) -> list[LayerNoise]:
+    graph, ranges = integers.calibrate(parent, contract, crops)
+    return layer_noise(graph, integers.static(graph, ranges), contract, crops[:4])
+
+
+@pytest.fixture(scope="module")
+def cure(parent: bytes, contract: InputContract, crops: Crops) -> Treatment:
+    labels = np.asarray(build_odd()(crops.astype(np.float32))) >= 0.5
+
+    def judge(graph: bytes) -> Judged:
+        return compare.judge(
+            {"int8": graph}, contract, crops, labels.astype(np.float32), ATTRIBUTES, (0.5, 0.5)
+        )["int8"]
+
+    def draw(count: int) -> Calibration:
+        return Calibration(np.concatenate([crops, crops[:, ::-1]]), ("x",) * 2 * len(crops), 0)
+
+    drawn = Calibration(crops, ("x",) * len(crops), 0)
+    graph = integers.static(*integers.calibrate(parent, contract, crops))
+    assert lowest(judge(graph)) < 0.9
+    return doctor.treat(
+        parent, graph, contract, drawn, io="uint8", draw=draw, judge=judge,
+        good=lambda one: lowest(one) == 1.0,
+    )  # fmt: skip
+
+
+def lowest(judged: Judged) -> float:
+    return min(one["accuracy"] for one in judged.accuracy.values())
+
+
+def test_the_layer_that_spoils_it_is_the_one_with_the_odd_channel(noise: list[LayerNoise]) -> None:
+    worst = max(noise, key=lambda layer: layer.lost_db)
+    assert worst.operator == "CONV_2D"
+    assert "conv2d_1" not in worst.name.split(";")[0]
+    assert [layer.operator for layer in noise][:2] == ["MUL", "ADD"]
+    # All that is made of it is as noisy.
+    assert noise[-1].sqnr_db < 30
+
+
+def test_more_pictures_come_first_and_then_floats_until_it_is_good(cure: Treatment) -> None:
+    assert [attempt.remedy for attempt in cure.attempts][:2] == [
+        "48 calibration pictures",
+        "2 layers as floats",
+    ]
+    assert lowest(cure.attempts[0].judged) < 1
+    assert lowest(cure.attempts[-1].judged) == 1
+    assert all(lowest(attempt.judged) < 1 for attempt in cure.attempts[:-1])
+
+
+def test_a_mended_graph_still_runs_in_one_part(cure: Treatment) -> None:
+    assert cure.attempts[-1].judged.operators["DELEGATE"] == 1
+
+
+def test_what_was_tried_can_be_told(cure: Treatment) -> None:
+    told = cure.as_json(cure.attempts[-1].judged)
+    assert told["layers"][0]["lost_db"] == max(layer["lost_db"] for layer in told["layers"])
+    assert told["attempts"][-1]["drop_points"] == {"Smiling": 0.0, "Male": 0.0}
+    assert told["attempts"][-1]["floats"]
+    assert cure.noisiest().count(",") == doctor.NAMED - 1
+
+
+@pytest.mark.parametrize(
+    ("tensor", "layer"),
+    [
+        ("tiny_1/conv1_relu_1/Relu6;tiny_1/conv1_1/convolution", "conv1_relu_1"),
+        ("logits/MatMul", "MatMul"),
+        ("PartitionedCall:0", "PartitionedCall:0"),
+    ],
+)
+def test_a_layer_is_called_by_its_own_name(tensor: str, layer: str) -> None:
+    assert doctor.short_name(tensor) == layer
