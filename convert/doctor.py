@@ -11,6 +11,7 @@ from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged, agreement, drop_points
 from edge.convert.integers import Io
 from edge.convert.layers import LayerNoise, layer_noise
+from edge.convert.rewrite import for_integers
 
 # How many faces show which layers add noise, and how many of those layers are named.
 _FACES = 32
@@ -110,7 +111,8 @@ def treat(
         judge: Measures a graph.
         good: Tells whether that is within the bounds.
     """
-    graph, ranges = integers.calibrate(parent, contract, calibration.crops)
+    graph = for_integers(parent)
+    ranges = integers.calibrate(graph, contract, calibration.crops)
     noise = layer_noise(graph, integer, contract, calibration.crops[:_FACES])
     noise.sort(key=lambda layer: -layer.lost_db)
 
@@ -118,7 +120,7 @@ def treat(
         if len(calibration.crops) < _MANY_PICTURES:
             more = draw(_MANY_PICTURES)
             if len(more.crops) > len(calibration.crops):
-                found = integers.calibrate(parent, contract, more.crops)[1]
+                found = integers.calibrate(graph, contract, more.crops)
                 mended = integers.static(graph, found, io=io)
                 remedy = f"{len(more.crops):,} calibration pictures"
                 yield Attempt(remedy, mended, judge(mended), more)

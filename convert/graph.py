@@ -201,6 +201,15 @@ class Graph:
         return len(self.model.operatorCodes) - 1
 
 
+def signed(packed: bytes) -> bytes:
+    """Return a graph with a signature; a few come from TensorFlow without."""
+    graph = Graph(packed)
+    if graph.model.signatureDefs:
+        return packed
+    graph.signature()
+    return graph.packed()
+
+
 def _text(name: bytes | str) -> str:
     """Return a name, which is bytes where it was read and a string where it was set."""
     return name.decode() if isinstance(name, bytes) else name

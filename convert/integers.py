@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edge.contract import InputContract
 from edge.convert.graph import Graph
-from edge.convert.rewrite import for_integers
 from edge.progress import progress
 from edge.quiet import quiet
 
@@ -42,27 +41,21 @@ def dynamic(graph: bytes) -> bytes:
         return bytes(quantizer.quantize().quantized_model)
 
 
-def calibrate(
-    graph: bytes, contract: InputContract, crops: NDArray[np.uint8]
-) -> tuple[bytes, Ranges]:
-    """Rewrite a graph for integers and find the range of each of its tensors.
+def calibrate(graph: bytes, contract: InputContract, crops: NDArray[np.uint8]) -> Ranges:
+    """Find the range of each tensor of a graph.
 
     The first crop is shown again with one black and one white pixel, which makes the scale of the
     input exactly one pixel value. They lie in a single crop, so that the ranges inside the network
     stay those of faces.
 
     Args:
-        graph: A float32 graph with a signature.
+        graph: A float32 graph, from `edge.convert.rewrite.for_integers`.
         contract: What its input wants.
         crops: uint8 (n, height, width, 3), at least one.
-
-    Returns:
-        The rewritten graph, for `static`, and its ranges.
     """
     from litert_quantizer.calibrator import Calibrator
     from litert_quantizer.utils.qsv_utils import min_max_update
 
-    graph = for_integers(graph)
     values = np.linspace(*contract.value_range, 256, dtype=np.float32)
     signature, name = Graph(graph).signature()
     recipe = _everything()
@@ -79,14 +72,14 @@ def calibrate(
         for crop in crops:
             show(crop)
             advance(1)
-    return graph, calibrator.get_model_qsvs()
+    return calibrator.get_model_qsvs()
 
 
 def static(graph: bytes, ranges: Ranges, *, io: Io = "uint8", floats: Sequence[str] = ()) -> bytes:
     """Return a graph in integers throughout, with a scale for each channel of the weights.
 
     Args:
-        graph: From `calibrate`.
+        graph: That which was calibrated.
         ranges: From `calibrate`.
         io: Type of the input and the output.
         floats: Names of the tensors whose operators stay as they are.

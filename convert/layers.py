@@ -45,7 +45,7 @@ def layer_noise(
     """Compare each layer of two graphs of one network on the same faces.
 
     Args:
-        parent: The float graph, from `edge.convert.integers.calibrate`.
+        parent: The float graph, from `edge.convert.rewrite.for_integers`.
         integer: The integer graph made of it; its tensors have the same names.
         contract: What they were trained to see.
         crops: uint8 (faces, height, width, 3).

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from edge.contract import InputContract
 from edge.convert import integers
+from edge.convert.graph import signed
 from edge.convert.integers import Io
+from edge.convert.rewrite import for_integers
 from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
 
@@ -63,8 +65,8 @@ def quantize(
         raise ValueError(f"{variant} needs calibration crops")
     if variant == "int16":
         return _lower(model, variant, contract, _representative(calibration, contract))
-    parent = _lower(model, "float32", contract)
-    graph = integers.static(*integers.calibrate(parent, contract, calibration), io=io)
+    parent = for_integers(_lower(model, "float32", contract))
+    graph = integers.static(parent, integers.calibrate(parent, contract, calibration), io=io)
     if io != "float32":
         check_pixels(graph, contract)
     return graph
@@ -91,9 +93,10 @@ def _lower(
                 tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
             ]
         try:
-            return bytes(converter.convert())
+            graph = bytes(converter.convert())
         except (RuntimeError, ValueError, _converter_error()) as error:
             raise _cannot_convert(variant, error) from error
+    return signed(graph)
 
 
 def _freeze(model: Any, contract: InputContract) -> Any:

@@ -8,6 +8,7 @@ from edge.contract import InputContract
 from edge.convert.graph import Graph
 from edge.convert.integers import calibrate, dynamic, static
 from edge.convert.quantize import quantize
+from edge.convert.rewrite import for_integers
 from edge.runtime.interpreter import Interpreter
 from tests.convert.conftest import build
 
@@ -21,7 +22,8 @@ def parent(network: Any, contract: InputContract) -> bytes:
 
 @pytest.fixture(scope="module")
 def calibrated(parent: bytes, contract: InputContract, crops: Crops) -> tuple[bytes, Any]:
-    return calibrate(parent, contract, crops)
+    graph = for_integers(parent)
+    return graph, calibrate(graph, contract, crops)
 
 
 def test_ranges_are_those_of_every_crop(
@@ -68,8 +70,8 @@ def test_an_operator_can_stay_as_it_is(
 def test_the_same_ranges_give_the_same_bytes(
     outputs_of: int, contract: InputContract, crops: Crops
 ) -> None:
-    parent = quantize(build(outputs=outputs_of), "float32", contract)
-    first, second = (static(*calibrate(parent, contract, crops)) for _ in range(2))
+    graph = for_integers(quantize(build(outputs=outputs_of), "float32", contract))
+    first, second = (static(graph, calibrate(graph, contract, crops)) for _ in range(2))
     assert first == second
 
 

@@ -1,0 +1,154 @@
+"""Which file of a network is the fastest on this CPU, before and after the rewrite for integers?
+
+    python -m edge.benchmarks.integers --data FOLDER --networks mobilenet-v3-small,compact
+
+Each network has the normalisation statistics of faces: those of random weights decide otherwise
+which operators XNNPACK takes. Its float32 file, int8 as it comes, int8 rewritten, and dynamic are
+timed in turns on one thread, in one process. Prints one JSON object, and with --markdown a table.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.benchmarks.zoo import default_contract
+from edge.contract import InputContract
+from edge.datasets import load
+from edge.environment import fingerprint
+from edge.files import write_bytes
+from edge.measure import Protocol, alternate, summarise
+from edge.runtime.interpreter import Interpreter
+
+Crops = NDArray[np.uint8]
+
+NETWORKS = (
+    "compact", "mobilenet", "mobilenet-v2", "mobilenet-v3-large", "mobilenet-v3-small",
+    "mobilenet-v3-large-minimalistic", "mobilenet-v3-small-minimalistic", "efficientnet-b0",
+    "mnasnet", "proposed", "simple-cnn",
+)  # fmt: skip
+
+CALIBRATION = 100
+# Faces on which the answers of the files are compared.
+JUDGED = 200
+PROTOCOL = Protocol(rounds=5, min_samples=200, min_seconds=0.0)
+
+
+def measure(networks: Sequence[str], data: Path) -> dict[str, Any]:
+    """Measure the files of each network.
+
+    Args:
+        networks: Of `edge.train.networks.NETWORKS`.
+        data: A data set with "train" and "val" pictures.
+    """
+    return {
+        "benchmark": "integers",
+        "calibration": CALIBRATION,
+        "networks": {name: _network(name, data) for name in networks},
+        "environment": fingerprint(1, "litert"),
+    }
+
+
+def _network(name: str, data: Path) -> dict[str, Any]:
+    contract = default_contract(name)
+    drawn, judged = _faces(data, contract)
+    graphs = _graphs(name, contract, drawn)
+    opened = {variant: Interpreter(graph, variant) for variant, graph in graphs.items()}
+    said = {variant: _said(network, contract, judged) for variant, network in opened.items()}
+    faces = itertools.cycle(list(judged[:16]))
+
+    def call(network: Interpreter) -> Callable[[], object]:
+        return lambda: network.run_pixels(next(faces), contract.value_range)
+
+    blocks = alternate({name: call(one) for name, one in opened.items()}, PROTOCOL)
+    files = {
+        variant: {
+            "size_bytes": len(graphs[variant]),
+            "latency_ms": summarise([ms for block in blocks[variant] for ms in block]),
+            "operators": network.operators(),
+            "mean_error": float(np.abs(said[variant] - said["float32"]).mean()),
+        }
+        for variant, network in opened.items()
+    }
+    return {"input": f"{contract.width}×{contract.height}", "files": files}
+
+
+def _graphs(name: str, contract: InputContract, crops: Crops) -> dict[str, bytes]:
+    from edge.convert import integers
+    from edge.convert.quantize import quantize
+    from edge.convert.rewrite import for_integers
+    from edge.train.fresh import fresh
+
+    network = fresh(name, contract, 2, crops, seed=0)
+    parent = quantize(network, "float32", contract)
+    rewritten = for_integers(parent)
+    return {
+        "float32": parent,
+        "int8, as it comes": integers.static(parent, integers.calibrate(parent, contract, crops)),
+        "int8": integers.static(rewritten, integers.calibrate(rewritten, contract, crops)),
+        "dynamic": integers.dynamic(parent),
+    }
+
+
+def _faces(data: Path, contract: InputContract) -> tuple[Crops, Crops]:
+    """Return faces to calibrate with and faces to judge with, spread over the pictures."""
+    from edge.train.facecache import cut_faces
+
+    drawn = []
+    for split, count in (("train", CALIBRATION), ("val", JUDGED)):
+        dataset = load(data).only(split)
+        rows = np.linspace(0, len(dataset.samples) - 1, count).astype(np.int64)
+        found = cut_faces([dataset.chosen(rows)], contract)
+        drawn.append(found.crops(range(len(found))))
+    return drawn[0], drawn[1]
+
+
+def _said(network: Interpreter, contract: InputContract, crops: Crops) -> NDArray[np.float32]:
+    return np.stack([network.run_pixels(crop, contract.value_range)[0][0] for crop in crops])
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the report as a Markdown table, one line a network."""
+    lines = [
+        "| network | input | float32, ms | int8, as it comes | int8 | dynamic | take |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for name, network in report["networks"].items():
+        files = network["files"]
+        before = files["float32"]["latency_ms"]["p50"]
+        cells = [_cell(files[variant], before) for variant in list(files)[1:]]
+        fastest = min(files, key=lambda variant: files[variant]["latency_ms"]["p50"])
+        row = [name, network["input"], f"{before:.2f}", *cells, fastest]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(file: dict[str, Any], before: float) -> str:
+    """Return how many times as fast as float32, and in how many parts if in more than one."""
+    parts = file["operators"].get("DELEGATE", 0)
+    ratio = f"{before / file['latency_ms']['p50']:.2f}×"
+    return ratio if parts == 1 else f"{ratio}, {parts} parts"
+
+
+def main() -> None:
+    """Parse the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args()
+    report = measure(options.networks.split(","), options.data)
+    if options.markdown:
+        write_bytes(options.markdown, table(report).encode())
+    json.dump(report, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()
