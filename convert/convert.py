@@ -40,7 +40,7 @@ def convert(
     """Convert a trained network, compare it with its float form and write the model files.
 
     Args:
-        source: A run folder of `edge train`, or a .keras file with its config.json beside it.
+        source: A run folder of `edge train`, or a .keras file or SavedModel with its config.json.
         variants: Of `edge.modelfile.VARIANTS`.
         io: Type of the input and output of "int8".
         data: Where the data sets of the run lie now, in the run's order; those left out lie
@@ -63,9 +63,12 @@ def convert(
     _require_options(variants, calibration)
     with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
         run = open_run(source)
-        from edge.train.model import load_keras
+        from edge.train.model import load_keras, load_saved_model
 
-        model = load_keras(run.keras)
+        if run.network.is_dir():
+            model = load_saved_model(run.network, run.contract)
+        else:
+            model = load_keras(run.network)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)
     faces = validation_faces(run, datasets)

@@ -22,13 +22,13 @@ class Run:
 
     Args:
         folder: The run folder.
-        keras: The Keras file.
+        network: The Keras file, or the folder of a SavedModel.
         config: The content of config.json.
         contract: What the network was trained to see.
     """
 
     folder: Path
-    keras: Path
+    network: Path
     config: dict[str, Any]
     contract: InputContract
 
@@ -49,29 +49,35 @@ class Run:
 
 
 def open_run(source: Path) -> Run:
-    """Read what a run folder, or the folder of a .keras file, says.
+    """Read what a run folder, or the config.json beside a network, says.
+
+    Args:
+        source: A run folder, a .keras file, or the folder of a SavedModel with the config.json of
+            the run in it or beside it.
 
     Raises:
         EdgeError: It is not one, is unfinished, or is damaged.
     """
-    folder = source if source.is_dir() else source.parent
-    file = source / "model.keras" if source.is_dir() else source
     if not source.exists():
         raise EdgeError(f"there is no file or folder {source}", "give a run folder of `edge train`")
-    if file.suffix != ".keras":
+    saved_model = (source / "saved_model.pb").is_file()
+    network = source / "model.keras" if source.is_dir() and not saved_model else source
+    if network.suffix != ".keras" and not saved_model:
         raise EdgeError(
-            f"{source} is neither a run folder nor a .keras file",
+            f"{source} is neither a run folder, nor a .keras file, nor a SavedModel",
             "give a run folder of `edge train`, or a .keras file it saved",
         )
+    inside = source.is_dir() and (not saved_model or (source / "config.json").is_file())
+    folder = source if inside else source.parent
     config = read_config(folder)
-    if not file.is_file():
+    if not network.exists():
         raise EdgeError(
             f"{source} holds no model.keras: its training has not finished",
             f"finish it: `edge train --resume --out {source}`",
         )
     try:
         contract = InputContract.from_json(config["contract"])
-        run = Run(folder, file, config, contract)
+        run = Run(folder, network, config, contract)
         for key in ("name", "recipe", "data", "subset", "seed", "task", "versions"):
             config[key]
         if not run.attributes or len(run.thresholds) != len(run.attributes):

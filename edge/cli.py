@@ -226,7 +226,11 @@ def train(
 @app.command(epilog="Example: edge convert runs/proposed --int8 --max-drop 0.5")
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE.keras", help="What `edge train` wrote.")
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE.keras|SAVEDMODEL",
+            help="What `edge train` wrote, or a network with the config.json of a run beside it.",
+        ),
     ],
     int8: Annotated[bool, typer.Option("--int8", help="Integers throughout.")] = False,
     int16: Annotated[

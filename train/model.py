@@ -35,6 +35,30 @@ def load_keras(path: Path) -> keras.Model:
         ) from error
 
 
+def load_saved_model(folder: Path, contract: InputContract) -> keras.Model:
+    """Load a SavedModel as a Keras model.
+
+    Args:
+        folder: Holds saved_model.pb, with a signature "serving_default" of one picture and one
+            vector of probabilities.
+        contract: What it was trained to see.
+
+    Raises:
+        EdgeError: It is damaged, or takes or gives something else.
+    """
+    pixels = keras.Input((contract.height, contract.width, 3))
+    try:
+        found = keras.layers.TFSMLayer(str(folder), call_endpoint="serving_default")(pixels)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EdgeError(
+            f"cannot load {folder}: {first_line(error)}",
+            f"export a network of one {contract.width}×{contract.height} picture, such as by "
+            "`model.export(FOLDER)`",
+        ) from error
+    outputs = list(found.values()) if isinstance(found, dict) else [found]
+    return keras.Model(pixels, outputs)
+
+
 class KerasClassifier:
     """Says what is true of a face, as `edge.runtime.classifier.Classifier` does.
 
