@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -89,3 +90,19 @@ def test_json_can_be_read_back_and_ends_in_a_newline(tmp_path):
 def test_digest_is_that_of_the_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_of_two_that_write_at_once_one_is_left_whole(tmp_path):
+    path = tmp_path / "model.tflite"
+    contents = [bytes([letter]) * 3_000_000 for letter in b"ab"]
+    write_bytes(path, contents[0])
+    with ThreadPoolExecutor(2) as pool:
+        writers = [
+            pool.submit(lambda content=content: [write_bytes(path, content) for _ in range(20)])
+            for content in contents
+        ]
+        while not all(writer.done() for writer in writers):
+            assert path.read_bytes() in contents
+    for writer in writers:
+        writer.result()
+    assert list(tmp_path.iterdir()) == [path]
