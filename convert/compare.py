@@ -24,7 +24,7 @@ _WORST = 5
 
 _WHY = {
     "QUANTIZE": "XNNPACK takes int8, pixels are uint8; --io int8 goes without, for other runtimes",
-    "HARD_SWISH": "XNNPACK has no int8 kernel for it",
+    "SOFTMAX": "XNNPACK has no int8 kernel for it; it runs once, at the end",
 }
 
 

@@ -89,12 +89,12 @@ class Graph:
         values = np.frombuffer(bytes(buffer.data), np.float32) * np.float32(factor)
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
 
-    def add_constant(self, value: float, name: str) -> int:
-        """Add one float32 number, (1,), and return its place."""
+    def add_constant(self, values: NDArray[np.float32], name: str) -> int:
+        """Add a float32 constant and return its place."""
         tensor = self._schema.TensorT()
         tensor.name, tensor.type = name, self._schema.TensorType.FLOAT32
-        tensor.shape = np.array([1], np.int32)
-        tensor.buffer = self._add_buffer(np.float32(value).tobytes())
+        tensor.shape = np.array(values.shape, np.int32)
+        tensor.buffer = self._add_buffer(values.astype(np.float32).tobytes())
         return self._add(tensor)
 
     def add_tensor_like(self, place: int, suffix: str) -> int:
@@ -109,7 +109,7 @@ class Graph:
         """Return a new operator, to be put in its place by the caller.
 
         Args:
-            kind: Its name in the schema: "ADD", "MUL" or "QUANTIZE".
+            kind: Its name in the schema: "ADD", "MUL" or "DEPTHWISE_CONV_2D".
             inputs: Places of the tensors that it takes.
             output: Place of the one that it makes.
             **options: Fields of its options in the schema.
@@ -118,7 +118,7 @@ class Graph:
         operator.opcodeIndex = self._code(getattr(self._schema.BuiltinOperator, kind))
         operator.inputs = np.array(inputs, np.int32)
         operator.outputs = np.array([output], np.int32)
-        table = f"{kind.title()}Options"
+        table = f"{''.join(map(str.capitalize, kind.split('_')))}Options".replace("2d", "2D")
         operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, table)
         operator.builtinOptions = getattr(self._schema, f"{table}T")()
         for name, value in options.items():
@@ -135,6 +135,10 @@ class Graph:
             self.model.signatureDefs = [signature]
         signature = self.model.signatureDefs[0]
         return _text(signature.signatureKey), _text(signature.inputs[0].name)
+
+    def shape(self, place: int) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return tuple(int(side) for side in self._main.tensors[place].shape)
 
     def activation(self, name: str) -> int:
         """Return the number of a fused activation, such as "RELU6"."""

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.convert.graph import Graph
 
 # The operators that read a tensor, by its place.
@@ -15,15 +18,17 @@ _HOMOGENEOUS = ("MEAN", "RESHAPE", "PAD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL
 def for_integers(packed: bytes) -> bytes:
     """Rewrite a float32 graph so that its integer form needs no kernel that XNNPACK lacks.
 
-    Hard-swish has no int8 kernel there: each one would part the graph in two and run on its own.
-    It becomes x·relu6(x + 3)/6, and the division goes into the weights after it, as that of
-    hard-sigmoid does, where nothing but weights can tell.
+    Hard-swish and average pooling have no int8 kernel there: each one would part the graph in two
+    and run on its own. Hard-swish becomes x·relu6(x + 3)/6, and the division goes into the weights
+    after it, as that of hard-sigmoid does, where nothing but weights can tell. Average pooling
+    becomes a depthwise convolution with equal weights.
 
     Returns:
         The graph, which gives what it gave but for rounding.
     """
     graph = Graph(packed)
     _expand_hard_swish(graph)
+    _expand_average_pools(graph)
     _absorb_factors(graph)
     return graph.packed()
 
@@ -36,7 +41,8 @@ def _expand_hard_swish(graph: Graph) -> None:
             operators.append(operator)
             continue
         if three < 0:
-            three, sixth = graph.add_constant(3, "three"), graph.add_constant(1 / 6, "sixth")
+            three = graph.add_constant(np.array([3.0], np.float32), "three")
+            sixth = graph.add_constant(np.array([1 / 6], np.float32), "sixth")
         (x,), (y,) = operator.inputs, operator.outputs
         gate, product = graph.add_tensor_like(y, "/gate"), graph.add_tensor_like(y, "/product")
         relu6 = graph.activation("RELU6")
@@ -46,6 +52,60 @@ def _expand_hard_swish(graph: Graph) -> None:
             graph.operator("MUL", (product, sixth), y),
         ]
     graph.operators = operators
+
+
+def _expand_average_pools(graph: Graph) -> None:
+    operators: list[Any] = []
+    for operator in graph.operators:
+        pool = graph.kind(operator) == "AVERAGE_POOL_2D"
+        operators += _convolution(graph, operator) if pool else [operator]
+    graph.operators = operators
+
+
+def _convolution(graph: Graph, pool: Any) -> list[Any]:
+    """Return what an average pooling becomes: a convolution, and a product where it is padded."""
+    options, (x,), (y,) = pool.builtinOptions, pool.inputs, pool.outputs
+    window, channels = (options.filterHeight, options.filterWidth), graph.shape(y)[3]
+    equal = np.full((1, *window, channels), 1 / (window[0] * window[1]), np.float32)
+    weights = graph.add_constant(equal, f"{graph.name(y)}/equal")
+    bias = graph.add_constant(np.zeros(channels, np.float32), f"{graph.name(y)}/zeros")
+    gain = _border_gain(graph, pool)
+    made = y if gain is None else graph.add_tensor_like(y, "/sum")
+    fields = {
+        "padding": options.padding,
+        "strideH": options.strideH,
+        "strideW": options.strideW,
+        "depthMultiplier": 1,
+        "fusedActivationFunction": options.fusedActivationFunction,
+    }
+    convolution = graph.operator("DEPTHWISE_CONV_2D", (x, weights, bias), made, **fields)
+    if gain is None:
+        return [convolution]
+    place = graph.add_constant(gain, f"{graph.name(y)}/gain")
+    return [convolution, graph.operator("MUL", (made, place), y)]
+
+
+def _border_gain(graph: Graph, operator: Any) -> NDArray[np.float32] | None:
+    """Return by what a mean over padding falls short, (1, height, width, 1); None if nowhere.
+
+    Pooling divides by the pixels that it covers, a convolution by all of its window.
+    """
+    options = operator.builtinOptions
+    before, after = graph.shape(operator.inputs[0]), graph.shape(operator.outputs[0])
+    covered = [
+        _covered(before[1], after[1], options.filterHeight, options.strideH),
+        _covered(before[2], after[2], options.filterWidth, options.strideW),
+    ]
+    area = options.filterHeight * options.filterWidth
+    gain = (area / np.outer(*covered))[None, :, :, None].astype(np.float32)
+    return None if (gain == 1).all() else gain
+
+
+def _covered(before: int, after: int, window: int, stride: int) -> NDArray[np.int64]:
+    """Return how many of a row's pixels each window covers, padding left out."""
+    padding = max(0, (after - 1) * stride + window - before)
+    first = np.arange(after) * stride - padding // 2
+    return np.minimum(first + window, before) - np.maximum(first, 0)
 
 
 def _absorb_factors(graph: Graph) -> None:

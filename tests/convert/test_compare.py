@@ -31,7 +31,7 @@ def judged(right: int, of: int, decisions: list[bool] | None = None) -> Judged:
         accuracy,
         1,
         {"p50": 1.0},
-        {"DELEGATE": 2, "HARD_SWISH": 3},
+        {"DELEGATE": 2, "SOFTMAX": 3},
         "litert 1",
         (),
     )
@@ -109,8 +109,8 @@ def test_flips_and_agreement_count_decisions_that_differ() -> None:
     assert entry["drop_points"] == {"Smiling": 25.0}
     assert entry["delegate"] == {
         "partitions": 2,
-        "fallback_ops": {"HARD_SWISH": 3},
-        "reasons": {"HARD_SWISH": "XNNPACK has no int8 kernel for it"},
+        "fallback_ops": {"SOFTMAX": 3},
+        "reasons": {"SOFTMAX": "XNNPACK has no int8 kernel for it; it runs once, at the end"},
     }
 
 

@@ -62,6 +62,15 @@ def swish_then_relu6(layers: Any, x: Any) -> Any:
     return layers.Conv2D(8, 1)(layers.ReLU(6.0)(x))
 
 
+def average_pool(padding: str, window: int, stride: int) -> Callable[[Any, Any], Any]:
+    def pool(layers: Any, x: Any) -> Any:
+        # Offset, or padding with zeros would be no different from leaving it out.
+        x = layers.Activation("sigmoid")(x)
+        return layers.AveragePooling2D(window, stride, padding)(x)
+
+    return pool
+
+
 def kinds(graph: bytes) -> Counter[str]:
     taken = Graph(graph)
     return Counter(taken.kind(operator) for operator in taken.operators)
@@ -107,7 +116,34 @@ def test_as_integers_it_is_one_part(contract: InputContract, crops: Crops) -> No
     assert np.abs(outputs(graph, contract, crops) - expected).max() < 0.05
 
 
-def test_a_graph_without_hard_swish_stays_as_it_is(
+@pytest.mark.parametrize(
+    ("pool", "products"),
+    [
+        (average_pool("valid", 4, 4), 1),
+        (average_pool("valid", 3, 2), 1),
+        (average_pool("same", 2, 2), 1),
+        (average_pool("same", 3, 1), 2),
+        (average_pool("same", 3, 2), 2),
+    ],
+)
+def test_average_pooling_is_a_convolution_and_its_borders_stay_means(
+    pool: Callable[[Any, Any], Any], products: int, contract: InputContract, crops: Crops
+) -> None:
+    network = built(pool)
+    before = quantize(network, "float32", contract)
+    after = for_integers(before)
+    assert kinds(before)["AVERAGE_POOL_2D"] == 1
+    assert kinds(after)["AVERAGE_POOL_2D"] == 0
+    assert kinds(after)["DEPTHWISE_CONV_2D"] == 1
+    assert kinds(after)["MUL"] == products
+    expected = outputs(before, contract, crops)
+    assert expected.std() > 0.01
+    assert np.abs(outputs(after, contract, crops) - expected).max() < 1e-4
+    integers = Interpreter(quantize(network, "int8", contract, calibration=crops), "int8")
+    assert integers.operators() == {"DELEGATE": 1, "QUANTIZE": 2}
+
+
+def test_a_graph_without_such_operators_stays_as_it_is(
     network: Any, contract: InputContract, crops: Crops
 ) -> None:
     before = quantize(network, "float32", contract)
