@@ -9,9 +9,10 @@ from edge.contract import InputContract
 from edge.convert import integers
 from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged, agreement, drop_points
+from edge.convert.graph import Graph
 from edge.convert.integers import Io
 from edge.convert.layers import LayerNoise, layer_noise
-from edge.convert.rewrite import for_integers
+from edge.convert.rewrite import WEIGHTED, for_integers
 
 # How many faces show which layers add noise, and how many of those layers are named.
 _FACES = 32
@@ -117,17 +118,20 @@ def treat(
     noise.sort(key=lambda layer: -layer.lost_db)
 
     def attempts() -> Iterator[Attempt]:
+        answer = _answer(graph)
+        mended = integers.static(graph, ranges, io=io, floats=answer)
+        yield Attempt("the answer as floats", mended, judge(mended), calibration, answer)
         if len(calibration.crops) < _MANY_PICTURES:
             more = draw(_MANY_PICTURES)
             if len(more.crops) > len(calibration.crops):
                 found = integers.calibrate(graph, contract, more.crops)
-                mended = integers.static(graph, found, io=io)
+                mended = integers.static(graph, found, io=io, floats=answer)
                 remedy = f"{len(more.crops):,} calibration pictures"
-                yield Attempt(remedy, mended, judge(mended), more)
+                yield Attempt(remedy, mended, judge(mended), more, answer)
         for count in _FLOAT_LAYERS:
             if count <= len(noise):
                 kept = [name for one in noise[:count] for name in (one.name, *one.readers)]
-                names = tuple(dict.fromkeys(kept))
+                names = tuple(dict.fromkeys([*kept, *answer]))
                 mended = integers.static(graph, ranges, io=io, floats=names)
                 remedy = f"{len(names)} layers as floats"
                 yield Attempt(remedy, mended, judge(mended), calibration, names)
@@ -138,6 +142,14 @@ def treat(
         if good(attempt.judged):
             break
     return Treatment(tuple(noise), tuple(tried))
+
+
+def _answer(graph: bytes) -> tuple[str, ...]:
+    """Return the names of what the last layer with weights makes, and of all that follows it."""
+    taken = Graph(graph)
+    kinds = [taken.kind(operator) for operator in taken.operators]
+    last = max(at for at, kind in enumerate(kinds) if kind in WEIGHTED)
+    return tuple(taken.name(int(one.outputs[0])) for one in taken.operators[last:])
 
 
 def short_name(tensor: str) -> str:

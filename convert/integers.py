@@ -90,16 +90,17 @@ def static(graph: bytes, ranges: Ranges, *, io: Io = "uint8", floats: Sequence[s
     with _unheard():
         quantizer = Quantizer(graph)
         quantizer.load_quantization_recipe(_everything().get_quantization_recipe())
-        for end in (Kind.INPUT, Kind.OUTPUT):
-            if io == "uint8":
-                quantizer.update_quantization_recipe(".*", end, _unsigned())
-            elif io == "float32":
-                quantizer.update_quantization_recipe(".*", end, algorithm_key="no_quantize")
         for name in floats:
             quantizer.update_quantization_recipe(
                 f"^{re.escape(name)};?$", Kind.ALL_SUPPORTED, algorithm_key="no_quantize"
             )
-        return bytes(quantizer.quantize(ranges).quantized_model)
+        # Of several patterns that match, the one that came last counts.
+        for end in (Kind.INPUT, Kind.OUTPUT):
+            if io == "float32":
+                quantizer.update_quantization_recipe("^", end, algorithm_key="no_quantize")
+            else:
+                quantizer.update_quantization_recipe("^", end, _end(io))
+        return bytes(quantizer.quantize(ranges | _answers(graph)).quantized_model)
 
 
 def _everything() -> Any:
@@ -112,13 +113,20 @@ def _everything() -> Any:
     return recipe
 
 
-def _unsigned() -> Any:
-    """Return the configuration of an input or output of uint8."""
+def _answers(graph: bytes) -> Ranges:
+    """Return the range of probabilities, 255 steps of 1/256, whatever the faces were judged."""
+    taken = Graph(graph)
+    extremes = {"min": np.zeros((1, 1), np.float32), "max": np.full((1, 1), 255 / 256, np.float32)}
+    return {taken.name(place): extremes for place in taken.outputs}
+
+
+def _end(io: Io) -> Any:
+    """Return the configuration of an input or output of integers."""
     from litert_quantizer import qtyping
 
     return qtyping.OpQuantizationConfig(
         activation_tensor_config=qtyping.TensorQuantizationConfig(
-            num_bits=_BITS, symmetric=False, dtype="UINT"
+            num_bits=_BITS, symmetric=False, dtype=io.rstrip("8").upper()
         ),
         weight_tensor_config=qtyping.TensorQuantizationConfig(
             num_bits=_BITS, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE

@@ -10,7 +10,7 @@ from edge.convert.graph import Graph
 # The operators that read a tensor, by its place.
 Takers = dict[int, list[Any]]
 
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # What makes k times as much of k times as much, k being positive.
 _HOMOGENEOUS = ("MEAN", "RESHAPE", "PAD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL")
 
@@ -132,7 +132,7 @@ def _weights_after(graph: Graph, operator: Any, takers: Takers) -> list[int] | N
     found: list[int] = []
     for taker in takers.get(made, []):
         kind = graph.kind(taker)
-        if kind in _WEIGHTED and taker.inputs[0] == made:
+        if kind in WEIGHTED and taker.inputs[0] == made:
             place = int(taker.inputs[1])
             if graph.constant(place) is None or len(takers[place]) > 1:
                 return None

@@ -231,7 +231,7 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EdgeError, match="not a run folder"):
         convert(tmp_path, ["float32"])
     (tmp_path / "model.tflite").touch()
-    with pytest.raises(EdgeError, match=r"neither a run folder nor a \.keras file"):
+    with pytest.raises(EdgeError, match=r"neither a run folder, nor a \.keras file"):
         convert(tmp_path / "model.tflite", ["float32"])
 
 

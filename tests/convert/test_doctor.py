@@ -67,11 +67,10 @@ def test_the_noise_shows_in_the_layer_that_reads_the_odd_channel(noise: list[Lay
     assert noise[-1].sqnr_db < 30
 
 
-def test_more_pictures_come_first_and_then_floats_until_it_is_good(cure: Treatment) -> None:
-    assert [attempt.remedy for attempt in cure.attempts][:2] == [
-        "48 calibration pictures",
-        "2 layers as floats",
-    ]
+def test_the_cheapest_remedy_comes_first_and_then_others_until_it_is_good(cure: Treatment) -> None:
+    first, second, third = [attempt.remedy for attempt in cure.attempts][:3]
+    assert (first, second) == ("the answer as floats", "48 calibration pictures")
+    assert third.endswith("layers as floats")
     assert lowest(cure.attempts[0].judged) < 1
     assert lowest(cure.attempts[-1].judged) == 1
     assert all(lowest(attempt.judged) < 1 for attempt in cure.attempts[:-1])

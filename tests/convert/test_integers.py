@@ -66,6 +66,18 @@ def test_an_operator_can_stay_as_it_is(
     assert np.abs(outputs(mixed, contract, crops) - parent).max() < 0.05
 
 
+def test_an_answer_of_floats_still_has_steps_of_256(
+    calibrated: tuple[bytes, Any], contract: InputContract, crops: Crops
+) -> None:
+    graph, ranges = calibrated
+    names = [made_by(kind, graph) for kind in ("FULLY_CONNECTED", "LOGISTIC")]
+    mixed, parent = static(graph, ranges, floats=names), outputs(graph, contract, crops)
+    said = outputs(mixed, contract, crops)
+    assert np.array_equal(said * 256, np.rint(said * 256))
+    plain = outputs(static(graph, ranges), contract, crops)
+    assert np.abs(said - parent).mean() < np.abs(plain - parent).mean()
+
+
 @pytest.mark.parametrize("outputs_of", [1, 3])
 def test_the_same_ranges_give_the_same_bytes(
     outputs_of: int, contract: InputContract, crops: Crops
