@@ -33,6 +33,10 @@ class Graph:
             if buffer.data is None and buffer.size:  # it lies behind the flatbuffer
                 content = packed[buffer.offset : buffer.offset + buffer.size]
                 buffer.data, buffer.offset, buffer.size = np.frombuffer(content, np.uint8), 0, 0
+        for code in self.model.operatorCodes:
+            number = max(code.builtinCode, code.deprecatedBuiltinCode)
+            # LiteRT's quantizer leaves it out; OpenVINO and tf2onnx read nothing else.
+            code.builtinCode, code.deprecatedBuiltinCode = number, min(number, _LAST_OLD_CODE)
         self._main = self.model.subgraphs[0]
         self._kinds = {
             number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()

@@ -17,7 +17,13 @@ def verdict(report: dict[str, Any]) -> Table:
         title=f"{report['model']} on {report['samples']:,} validation faces",
         title_justify="left",
         caption="\n".join(
-            [*_treatment(report), *_fallbacks(report), *_doubts(report), *_written(report)]
+            [
+                *_treatment(report),
+                *_worst(report),
+                *_fallbacks(report),
+                *_doubts(report),
+                *_written(report),
+            ]
         ),
         caption_justify="left",
     )
@@ -39,6 +45,13 @@ def verdict(report: dict[str, Any]) -> Table:
             _delegate(entry["delegate"]),
         )
     return table
+
+
+def _worst(report: dict[str, Any]) -> list[str]:
+    """Name the faces whose answer changed most, of the variant that differs most from float."""
+    entry = min(report["variants"], key=lambda entry: float(entry["agreement"]))
+    faces = [f"{face['picture']} ({face['change']:.2f})" for face in entry["worst"]]
+    return [f"decided otherwise by {entry['name']}: {', '.join(faces)}"] if faces else []
 
 
 def _doubts(report: dict[str, Any]) -> list[str]:

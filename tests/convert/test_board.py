@@ -1,4 +1,4 @@
-"""The same int8 file on an arm64 Debian: the same answers, to the last step but two."""
+"""The same int8 file on an arm64 Debian, whose kernels round differently: the same answers."""
 
 import os
 import subprocess
@@ -17,8 +17,9 @@ pytestmark = [pytest.mark.device, pytest.mark.timeout(3600)]
 
 MAKE = Path(__file__).resolve().parents[1] / "board" / "make.sh"
 
-# One step of a uint8 output.
-STEP = 1 / 256
+# One step of a logit of the bundled network is six of the 256 steps of its probability; two are
+# twelve.
+ALLOWED = 12 / 256
 
 ON_BOARD = """
 import sys
@@ -59,12 +60,14 @@ def test_it_is_another_processor(board: Path) -> None:
     assert said.stdout.strip() == "aarch64"
 
 
-def test_the_bundled_int8_model_says_the_same_within_two_steps(board: Path) -> None:
+def test_the_bundled_int8_model_says_the_same_within_two_steps_of_a_logit(board: Path) -> None:
     path = resolve_model("default")
     model = read_model(path)
     crops = demo_crops(model.card.contract, 64)
     here, there = Classifier(model).classify(crops), classified(board, path, crops)
     assert here.std() > 0.05
-    assert np.abs(here - there).max() <= 2 * STEP + 1e-6
+    assert np.abs(here - there).max() <= ALLOWED + 1e-6
     thresholds = np.array(model.card.thresholds)
-    assert ((here >= thresholds) == (there >= thresholds)).all()
+    decided = np.abs(here - thresholds) > ALLOWED
+    assert decided.mean() > 0.5
+    assert ((here >= thresholds) == (there >= thresholds))[decided].all()
