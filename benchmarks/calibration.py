@@ -41,7 +41,7 @@ def measure(folder: Path, counts: Sequence[int], seeds: int) -> dict[str, Any]:
 
     run = open_run(folder)
     datasets = run_data(run, ())
-    faces = validation_faces(run, datasets)
+    faces, _ = validation_faces(run, datasets)
     crops = faces.crops(range(len(faces)))
 
     def judge(graph: bytes) -> compare.Judged:

@@ -54,13 +54,16 @@ def _advice(variant: str, reference: Judged, cure: Treatment | None) -> str:
     )
 
 
-def require_faster(judged: dict[str, Judged], reference: Judged, chosen: str) -> None:
+def require_faster(
+    judged: dict[str, Judged], reference: Judged, every: dict[str, Judged], max_drop: float
+) -> None:
     """Refuse variants that are not faster than the float network on this CPU.
 
     Args:
         judged: By variant.
         reference: The float network.
-        chosen: From `choice`, for the hint.
+        every: All that were measured, the float network among them, for the hint.
+        max_drop: In points of accuracy.
 
     Raises:
         EdgeError: Names the slowest variant and both medians.
@@ -69,10 +72,12 @@ def require_faster(judged: dict[str, Judged], reference: Judged, chosen: str) ->
     slowest = max(judged, key=lambda variant: _median(judged[variant]))
     after = _median(judged[slowest])
     if after >= before:
+        faster = {name: one for name, one in every.items() if _median(one) < before}
+        right = faster | {name: one for name, one in every.items() if one is reference}
         raise EdgeError(
             f"{slowest} takes {after:.3g} ms, its float parent {before:.3g} ms; nothing was "
             "written, for it is not faster",
-            f"on this CPU --{chosen} is the right file; or --force",
+            f"on this CPU --{choice(right, reference, max_drop)} is the right file; or --force",
         )
 
 
@@ -107,5 +112,5 @@ def _worst(judged: Judged, reference: Judged) -> float:
 
 def _median(judged: Judged) -> float:
     p50 = judged.latency_ms["p50"]
-    assert p50 is not None  # a comparison takes at least 500 samples
+    assert p50 is not None  # a comparison takes at least 100 samples
     return p50

@@ -24,7 +24,7 @@ _WORST = 5
 
 _WHY = {
     "QUANTIZE": "XNNPACK takes int8, pixels are uint8; --io int8 goes without, for other runtimes",
-    "SOFTMAX": "XNNPACK has no int8 kernel for it; it runs once, at the end",
+    "SOFTMAX": "XNNPACK has no int8 kernel for it",
 }
 
 
@@ -170,9 +170,12 @@ def describe(
 
 def _worst(judged: Judged, reference: Judged, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the faces that are decided otherwise, the greatest change of a probability first."""
-    change = np.abs(judged.probabilities - reference.probabilities).max(axis=1)
-    flipped = (judged.decisions != reference.decisions).any(axis=1)
-    rows = [row for row in np.argsort(-change, kind="stable").tolist() if flipped[row]]
+    flipped = judged.decisions != reference.decisions
+    # Of people, all outputs make the one decision.
+    change = np.abs(judged.probabilities - reference.probabilities)
+    change = np.where(flipped, change, 0).max(axis=1)
+    flips = flipped.any(axis=1)
+    rows = [row for row in np.argsort(-change, kind="stable").tolist() if flips[row]]
     return [
         {"picture": names[row], "change": round(float(change[row]), 4)} for row in rows[:_WORST]
     ]

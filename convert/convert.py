@@ -12,7 +12,7 @@ from edge.convert.calibrate import Calibration
 from edge.convert.compare import Judged
 from edge.convert.doctor import Treatment, treat
 from edge.convert.integers import Io
-from edge.convert.quantize import quantize
+from edge.convert.quantize import quantize, require_tensorflow
 from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
 from edge.errors import EdgeError
 from edge.files import write_bytes
@@ -61,17 +61,10 @@ def convert(
             misses a bound; nothing is written then.
     """
     _require_options(variants, calibration)
-    with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
-        run = open_run(source)
-        from edge.train.model import load_keras, load_saved_model
-
-        if run.network.is_dir():
-            model = load_saved_model(run.network, run.contract)
-        else:
-            model = load_keras(run.network)
+    run, model = _open(source)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)
-    faces = validation_faces(run, datasets)
+    faces, pictures = validation_faces(run, datasets)
     draw = partial(training_faces, run, datasets, seed=seed)
     drawn = draw(calibration) if not set(variants).isdisjoint(_CALIBRATED) else None
     graphs = {
@@ -96,7 +89,19 @@ def convert(
     for variant, file in files.items():
         card = _card(run, variant, judged, _record(variant, drawn, cure))
         write_bytes(file, pack(_described(run, variant, graphs[variant]), card))
-    return _report(run, files, judged, faces.names(datasets), max_drop, cure)
+    return _report(run, files, judged, pictures, max_drop, cure)
+
+
+def _open(source: Path) -> tuple[Run, Any]:
+    """Return a run and its network as a Keras model."""
+    with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
+        run = open_run(source)
+        require_tensorflow()
+        from edge.train.model import load_keras, load_saved_model
+
+        if run.network.is_dir():
+            return run, load_saved_model(run.network, run.contract)
+        return run, load_keras(run.network)
 
 
 def _judge(run: Run, faces: Faces, graphs: dict[str, bytes]) -> dict[str, Judged]:
@@ -118,13 +123,13 @@ def _require_bounds(
     bounds.require_drop(chosen, reference, max_drop, cure)
     quantized = {variant: one for variant, one in chosen.items() if variant != _REFERENCE}
     if require_faster and quantized:
-        bounds.require_faster(quantized, reference, bounds.choice(judged, reference, max_drop))
+        bounds.require_faster(quantized, reference, judged, max_drop)
 
 
 def _record(
     variant: str, drawn: Calibration | None, cure: Treatment | None
 ) -> dict[str, Any] | None:
-    """Return what a card keeps of the pictures that set its ranges, and of what has none."""
+    """Return what a card keeps of the pictures that set its ranges, and of layers kept floats."""
     if drawn is None or variant not in _CALIBRATED:
         return None
     if cure is None or variant != "int8":

@@ -30,7 +30,7 @@ class Attempt:
     """One remedy and what it made of the graph.
 
     Args:
-        remedy: In words, such as "1 layer as floats".
+        remedy: In words, such as "1,000 calibration pictures".
         graph: The integer graph.
         judged: What it makes of the validation faces.
         calibration: What set its ranges.
@@ -133,7 +133,7 @@ def treat(
                 kept = [name for one in noise[:count] for name in (one.name, *one.readers)]
                 names = tuple(dict.fromkeys([*kept, *answer]))
                 mended = integers.static(graph, ranges, io=io, floats=names)
-                remedy = f"{len(names)} layers as floats"
+                remedy = f"{len(names)} operators as floats"
                 yield Attempt(remedy, mended, judge(mended), calibration, names)
 
     tried: list[Attempt] = []

@@ -67,9 +67,7 @@ class Graph:
 
     def kind(self, operator: Any) -> str:
         """Return the name of an operator in the schema, such as "CONV_2D"."""
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        return self._kinds[number]
+        return self._kinds[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
 
     def takers(self) -> dict[int, list[Any]]:
         """Return the operators that read each tensor, by its place."""
@@ -88,10 +86,11 @@ class Graph:
         return np.frombuffer(bytes(data), np.float32)
 
     def scale_constant(self, place: int, factor: float) -> None:
-        """Multiply every value of a float32 constant."""
-        buffer = self.model.buffers[self._main.tensors[place].buffer]
-        values = np.frombuffer(bytes(buffer.data), np.float32) * np.float32(factor)
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        """Multiply every value of a float32 constant; others of the same values keep theirs."""
+        tensor = self._main.tensors[place]
+        data = bytes(self.model.buffers[tensor.buffer].data)
+        values = np.frombuffer(data, np.float32) * np.float32(factor)
+        tensor.buffer = self._add_buffer(values.tobytes())
 
     def add_constant(self, values: NDArray[np.float32], name: str) -> int:
         """Add a float32 constant and return its place."""
@@ -156,13 +155,22 @@ class Graph:
         self.model.metadata = [*others, entry]
 
     def packed(self) -> bytes:
-        """Return the flatbuffer; the same bytes for the same changes."""
-        model = self.model
+        """Return the flatbuffer; the same bytes for the same changes.
+
+        Tensors that nothing reads or makes are gone from then on, and others in other places.
+        """
+        model, buffers = self.model, self.model.buffers
         self._forget_unused()
-        data = [b"" if one.data is None else bytes(one.data) for one in model.buffers]
+        used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+        used |= {entry.buffer for entry in model.metadata or []}
+        data = [
+            bytes(one.data) if place in used and one.data is not None else b""
+            for place, one in enumerate(buffers)
+        ]
         model.buffers = [_AlignedBuffer(content) for content in data]
         builder = flatbuffers.Builder(sum(map(len, data)) + 4096)
         builder.Finish(model.Pack(builder), b"TFL3")
+        model.buffers = buffers
         return bytes(builder.Output())
 
     def _forget_unused(self) -> None:
@@ -200,7 +208,7 @@ class Graph:
     def _code(self, number: int) -> int:
         """Return the place of an operator's code in the model, which is added if it has none."""
         for place, code in enumerate(self.model.operatorCodes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == number:
+            if code.builtinCode == number:
                 return place
         code = self._schema.OperatorCodeT()
         code.builtinCode, code.version = number, 1

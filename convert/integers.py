@@ -76,7 +76,9 @@ def calibrate(graph: bytes, contract: InputContract, crops: NDArray[np.uint8]) -
 
 
 def static(graph: bytes, ranges: Ranges, *, io: Io = "uint8", floats: Sequence[str] = ()) -> bytes:
-    """Return a graph in integers throughout, with a scale for each channel of the weights.
+    """Return a graph in integers, with a scale for each channel of the weights.
+
+    An operator that the quantizer does not know stays float.
 
     Args:
         graph: That which was calibrated.

@@ -36,8 +36,8 @@ def quantize(
         model: A float32 Keras model with one input, float32 (n, height, width, 3), and one
             output, (n, attributes).
         variant: "float32", "float16" (weights), "dynamic" (int8 weights, float activations), "int8"
-            (everything, with a scale for each channel of the weights) or "int16" (activations, with
-            int8 weights).
+            (every operator that has such a form, with a scale for each channel of the weights) or
+            "int16" (activations, with int8 weights).
         contract: What its input wants.
         io: Type of the input and output of "int8"; the others take and give float32.
         calibration: Crops that set the ranges of "int8" and "int16", uint8 (n, height, width, 3).
@@ -50,13 +50,7 @@ def quantize(
         EdgeError: The network has another input, or an operator that TFLite does not have, or
             Keras does not run on TensorFlow.
     """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise EdgeError(
-            f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
-            "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
-        )
+    require_tensorflow()
     if variant in ("float32", "float16"):
         return _lower(model, variant, contract)
     if variant == "dynamic":
@@ -70,6 +64,21 @@ def quantize(
     if io != "float32":
         check_pixels(graph, contract)
     return graph
+
+
+def require_tensorflow() -> None:
+    """Refuse another backend of Keras.
+
+    Raises:
+        EdgeError: Names it.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise EdgeError(
+            f"Keras runs on {keras.backend.backend()}, conversion needs tensorflow",
+            "set KERAS_BACKEND=tensorflow; files trained on another backend can be converted",
+        )
 
 
 def _lower(

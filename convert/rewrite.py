@@ -12,7 +12,7 @@ Takers = dict[int, list[Any]]
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # What makes k times as much of k times as much, k being positive.
-_HOMOGENEOUS = ("MEAN", "RESHAPE", "PAD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL")
+_HOMOGENEOUS = ("MEAN", "RESHAPE", "PAD", "MAX_POOL_2D", "MUL")
 
 
 def for_integers(packed: bytes) -> bytes:
@@ -76,13 +76,13 @@ def _convolution(graph: Graph, pool: Any) -> list[Any]:
         "strideH": options.strideH,
         "strideW": options.strideW,
         "depthMultiplier": 1,
-        "fusedActivationFunction": options.fusedActivationFunction,
     }
-    convolution = graph.operator("DEPTHWISE_CONV_2D", (x, weights, bias), made, **fields)
-    if gain is None:
-        return [convolution]
-    place = graph.add_constant(gain, f"{graph.name(y)}/gain")
-    return [convolution, graph.operator("MUL", (made, place), y)]
+    operators = [graph.operator("DEPTHWISE_CONV_2D", (x, weights, bias), made, **fields)]
+    if gain is not None:
+        place = graph.add_constant(gain, f"{graph.name(y)}/gain")
+        operators.append(graph.operator("MUL", (made, place), y))
+    operators[-1].builtinOptions.fusedActivationFunction = options.fusedActivationFunction
+    return operators
 
 
 def _border_gain(graph: Graph, operator: Any) -> NDArray[np.float32] | None:

@@ -70,7 +70,7 @@ def open_run(source: Path) -> Run:
     inside = source.is_dir() and (not saved_model or (source / "config.json").is_file())
     folder = source if inside else source.parent
     config = read_config(folder)
-    if not network.exists():
+    if not saved_model and not network.is_file():
         raise EdgeError(
             f"{source} holds no model.keras: its training has not finished",
             f"finish it: `edge train --resume --out {source}`",
@@ -115,8 +115,11 @@ def training_faces(run: Run, data: Sequence[Dataset], count: int, seed: int) -> 
     return Calibration(found.crops(range(len(found))), found.names(parts), seed)
 
 
-def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:
+def validation_faces(run: Run, data: Sequence[Dataset]) -> tuple[Faces, tuple[str, ...]]:
     """Cut the faces that the run was validated with: those of its first data set.
+
+    Returns:
+        The faces, and the name of each one's picture.
 
     Args:
         run: The run.
@@ -125,7 +128,9 @@ def validation_faces(run: Run, data: Sequence[Dataset]) -> Faces:
     Raises:
         EdgeError: No picture holds a face.
     """
-    return cut_faces([data[0].only(validation_split(data[0]))], run.contract)
+    watched = [data[0].only(validation_split(data[0]))]
+    faces = cut_faces(watched, run.contract)
+    return faces, faces.names(watched)
 
 
 def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:

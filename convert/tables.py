@@ -75,7 +75,11 @@ def _treatment(report: dict[str, Any]) -> list[str]:
     cure = report["doctor"]
     if cure is None:
         return []
-    noisy = (f"{short_name(layer['name'])} ({layer['sqnr_db']} dB)" for layer in cure["layers"])
+    noisy = (
+        f"{short_name(layer['name'])} ({layer['sqnr_db']} dB)"
+        for layer in cure["layers"]
+        if layer["sqnr_db"] is not None
+    )
     return [
         f"most noise: {', '.join(islice(noisy, NAMED))}",
         *(

@@ -52,8 +52,8 @@ class ModelCard:
         variant: One of `VARIANTS`.
         recipe: How it was trained.
         data: What it was trained on: digest, counts and licence of each data set.
-        calibration: Seed, file names and digest of the crops that set the integer ranges; None
-            for a model without any.
+        calibration: Seed, file names and digest of the crops that set the integer ranges, and
+            "floats", the operators that stayed floats, if any did; None for a model without any.
         accuracy: On the validation pictures, by variant ("float32" and the model's own), then
             attribute: accuracy (0 to 1), its 95 % interval and how many pictures.
         versions: Version of each library that took part.

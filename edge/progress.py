@@ -63,7 +63,8 @@ def _bar(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         TextColumn("left"),
     )
     start, count = time.monotonic(), 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Bound to the stream of now: a library that is kept quiet does not hide the bar.
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done, rate="")
 
         def advance(number: int) -> None:

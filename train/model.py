@@ -46,10 +46,12 @@ def load_saved_model(folder: Path, contract: InputContract) -> keras.Model:
     Raises:
         EdgeError: It is damaged, or takes or gives something else.
     """
+    from tensorflow.errors import OpError
+
     pixels = keras.Input((contract.height, contract.width, 3))
     try:
         found = keras.layers.TFSMLayer(str(folder), call_endpoint="serving_default")(pixels)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, OpError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise EdgeError(
             f"cannot load {folder}: {first_line(error)}",
             f"export a network of one {contract.width}×{contract.height} picture, such as by "

@@ -44,4 +44,4 @@ platforms=(manylinux_2_17_aarch64 manylinux2014_aarch64 manylinux_2_27_aarch64 m
 chroot "$root" /edge/bin/python -m pip --disable-pip-version-check install -q \
     --no-index --find-links /wheels --upgrade --force-reinstall --no-deps edge-tflite
 chroot "$root" /edge/bin/python -m pip --disable-pip-version-check install -q \
-    --no-index --find-links /wheels edge-tflite
+    --no-index --find-links /wheels --upgrade --upgrade-strategy eager edge-tflite

@@ -68,6 +68,5 @@ def test_the_bundled_int8_model_says_the_same_within_two_steps_of_a_logit(board:
     assert here.std() > 0.05
     assert np.abs(here - there).max() <= ALLOWED + 1e-6
     thresholds = np.array(model.card.thresholds)
-    decided = np.abs(here - thresholds) > ALLOWED
-    assert decided.mean() > 0.5
-    assert ((here >= thresholds) == (there >= thresholds))[decided].all()
+    # Few lie so near to the threshold that a step decides.
+    assert ((here >= thresholds) != (there >= thresholds)).mean() < 0.02

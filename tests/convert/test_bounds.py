@@ -37,11 +37,21 @@ def test_a_drop_at_the_bound_is_allowed(right: int, bound: float) -> None:
 
 
 def test_a_slower_one_is_refused_and_the_right_one_named() -> None:
+    float32 = judged(200)
     variants = {"dynamic": judged(200, ms=0.9), "int8": judged(200, ms=2.0)}
     with pytest.raises(EdgeError, match=r"int8 takes 2 ms, its float parent 1 ms") as caught:
-        bounds.require_faster(variants, judged(200), "dynamic")
+        bounds.require_faster(variants, float32, {"float32": float32, **variants}, 1.0)
     assert "--dynamic" in caught.value.hint
-    bounds.require_faster({"dynamic": judged(200, ms=0.9)}, judged(200), "dynamic")
+    bounds.require_faster({"dynamic": judged(200, ms=0.9)}, float32, {"float32": float32}, 1.0)
+
+
+def test_what_is_refused_is_not_named_as_the_right_one() -> None:
+    float32, int8 = judged(200, size=4), judged(200, ms=1.02, size=1)
+    every = {"float32": float32, "int8": int8}
+    assert bounds.choice(every, float32, 1.0) == "int8"
+    with pytest.raises(EdgeError, match="int8 takes") as caught:
+        bounds.require_faster({"int8": int8}, float32, every, 1.0)
+    assert "--float32" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(count):
                 shifted = np.roll(face, 7 * number, axis=1)
                 picture = np.clip(shifted * gain, 0, 255).astype(np.uint8)
-                cv2.imwrite(str(folder / f"{label}-{number}.png"), picture)
+                cv2.imwrite(str(folder / f"{split}-{label}-{number}.png"), picture)
     return root
 
 
@@ -53,7 +53,7 @@ def odd_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = build_odd(outputs=1)
     saved(network, data, folder)
     run = open_run(folder)
-    faces = validation_faces(run, run_data(run, ()))
+    faces, _ = validation_faces(run, run_data(run, ()))
     crops = faces.crops(range(len(faces))).astype(np.float32)
     logits = np.log(1 / np.asarray(network(crops))[:, 0] - 1) * -1
     bright = faces.labels[:, 0] == 1
@@ -120,7 +120,7 @@ def test_calibration_pictures_are_balanced_training_pictures(
     calibration = read_model(run / "tiny-int8.tflite").card.calibration
     assert calibration is not None
     assert len(calibration["names"]) == 6
-    assert sum(name.startswith("not_") for name in calibration["names"]) == 3
+    assert sum(name.startswith("train-not_") for name in calibration["names"]) == 3
 
 
 def test_no_place_on_this_machine_is_told(run: Path, data: Path, report: dict[str, Any]) -> None:
@@ -165,6 +165,9 @@ def test_int8_that_loses_too_much_is_mended_and_its_card_says_how(
     out = tmp_path / "a.tflite"
     plain = convert(odd_run, ["int8"], calibration=6, out=out, force=True)
     assert plain["variants"][0]["drop_points"]["smiling"] > 1
+    changed = [face["picture"] for face in plain["variants"][0]["worst"]]
+    assert changed
+    assert all(name.startswith("val-") for name in changed)
     assert "floats" not in (read_model(out).card.calibration or {})
     report = convert(odd_run, ["int8"], calibration=6, out=out)
     assert report["variants"][0]["drop_points"]["smiling"] <= 1
@@ -185,7 +188,7 @@ def test_int8_that_nothing_mends_is_not_written_and_its_layers_are_named(
     with pytest.raises(EdgeError, match="int8 loses") as caught:
         convert(odd_run, ["int8"], calibration=6, max_drop=-1, out=tmp_path / "a.tflite")
     assert "most noise comes from conv2d" in caught.value.hint
-    assert "layers as floats" in caught.value.hint
+    assert "operators as floats" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,7 +70,7 @@ def test_the_noise_shows_in_the_layer_that_reads_the_odd_channel(noise: list[Lay
 def test_the_cheapest_remedy_comes_first_and_then_others_until_it_is_good(cure: Treatment) -> None:
     first, second, third = [attempt.remedy for attempt in cure.attempts][:3]
     assert (first, second) == ("the answer as floats", "48 calibration pictures")
-    assert third.endswith("layers as floats")
+    assert third.endswith("operators as floats")
     assert lowest(cure.attempts[0].judged) < 1
     assert lowest(cure.attempts[-1].judged) == 1
     assert all(lowest(attempt.judged) < 1 for attempt in cure.attempts[:-1])
@@ -80,9 +80,16 @@ def test_a_mended_graph_still_runs_in_one_part(cure: Treatment) -> None:
     assert cure.attempts[-1].judged.operators["DELEGATE"] == 1
 
 
-def test_what_was_tried_can_be_told(cure: Treatment) -> None:
-    told = cure.as_json(cure.attempts[-1].judged)
+def test_what_was_tried_can_be_told(
+    cure: Treatment, parent: bytes, contract: InputContract, crops: Crops
+) -> None:
+    labels = (np.asarray(build_odd()(crops.astype(np.float32))) >= 0.5).astype(np.float32)
+    reference = compare.judge(
+        {"float32": parent}, contract, crops, labels, ATTRIBUTES, (0.5, 0.5)
+    )["float32"]  # fmt: skip
+    told = cure.as_json(reference)
     assert told["layers"][0]["lost_db"] == max(layer["lost_db"] for layer in told["layers"])
+    assert max(told["attempts"][0]["drop_points"].values()) > 0
     assert told["attempts"][-1]["drop_points"] == {"Smiling": 0.0, "Male": 0.0}
     assert told["attempts"][-1]["floats"]
     assert cure.noisiest().count(",") == doctor.NAMED - 1

@@ -71,6 +71,11 @@ def average_pool(padding: str, window: int, stride: int) -> Callable[[Any, Any],
     return pool
 
 
+def padded_pool_then_relu6(layers: Any, x: Any) -> Any:
+    x = layers.Rescaling(8.0, 4.0)(layers.Activation("sigmoid")(x))
+    return layers.ReLU(6.0)(layers.AveragePooling2D(3, 1, "same")(x))
+
+
 def kinds(graph: bytes) -> Counter[str]:
     taken = Graph(graph)
     return Counter(taken.kind(operator) for operator in taken.operators)
@@ -124,6 +129,7 @@ def test_as_integers_it_is_one_part(contract: InputContract, crops: Crops) -> No
         (average_pool("same", 2, 2), 1),
         (average_pool("same", 3, 1), 2),
         (average_pool("same", 3, 2), 2),
+        (padded_pool_then_relu6, 3),
     ],
 )
 def test_average_pooling_is_a_convolution_and_its_borders_stay_means(

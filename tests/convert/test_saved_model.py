@@ -55,11 +55,15 @@ def test_a_network_of_another_size_is_refused(folder: Path) -> None:
         load_saved_model(folder, InputContract(width=48, height=32))
 
 
-def test_a_damaged_one_is_refused(folder: Path, contract: InputContract, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["saved_model.pb", "variables/variables.data-00000-of-00001",
+                                  "variables/variables.index"])  # fmt: skip
+def test_a_damaged_one_is_refused(
+    folder: Path, contract: InputContract, tmp_path: Path, part: str
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
-    whole = (broken / "saved_model.pb").read_bytes()
-    (broken / "saved_model.pb").write_bytes(whole[: len(whole) // 2])
+    whole = (broken / part).read_bytes()
+    (broken / part).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(EdgeError, match="cannot load"):
         load_saved_model(broken, contract)
 
