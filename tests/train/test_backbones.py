@@ -227,13 +227,16 @@ def test_a_network_trains_in_bfloat16_with_float32_weights():
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_network_becomes_integers(name):
+def test_every_network_becomes_integers_in_one_part(name):
     from edge.convert.quantize import quantize
     from edge.runtime.interpreter import Interpreter
+    from edge.train.fresh import fresh
 
     contract = small(name, 96)
     crops = pixels(contract, 8).astype(np.uint8)
-    graph = quantize(networks.build(name, contract, 2), "int8", contract, calibration=crops)
+    # XNNPACK refuses sums whose scales are too far apart, as those of random statistics are.
+    network = fresh(name, contract, 2, crops, seed=0)
+    graph = quantize(network, "int8", contract, calibration=crops)
     interpreter = Interpreter(graph, name)
     assert interpreter.input.shape == (1, 96, 96, 3)
     assert interpreter.operators() == {"DELEGATE": 1, "QUANTIZE": 2}
