@@ -8,8 +8,6 @@ with --markdown a table.
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -17,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from edge.benchmarks.told import tell
 from edge.environment import fingerprint
-from edge.files import write_bytes
 from edge.progress import progress
 
 COUNTS = (16, 32, 64, 125, 250, 500, 1000)
@@ -102,11 +100,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    report = measure(options.run, COUNTS, options.seeds)
-    if options.markdown:
-        write_bytes(options.markdown, table(report).encode())
-    json.dump(report, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    tell(measure(options.run, COUNTS, options.seeds), table, options.markdown)
 
 
 if __name__ == "__main__":

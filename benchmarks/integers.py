@@ -9,8 +9,6 @@ timed in turns on one thread, in one process. Prints one JSON object, and with -
 
 import argparse
 import itertools
-import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.benchmarks.told import tell
 from edge.benchmarks.zoo import default_contract
 from edge.contract import InputContract
 from edge.datasets import load
 from edge.environment import fingerprint
-from edge.files import write_bytes
 from edge.measure import Protocol, alternate, summarise
 from edge.modelfile import VARIANTS
 from edge.runtime.interpreter import Interpreter
@@ -145,11 +143,7 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(NETWORKS))
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    report = measure(options.networks.split(","), options.data)
-    if options.markdown:
-        write_bytes(options.markdown, table(report).encode())
-    json.dump(report, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    tell(measure(options.networks.split(","), options.data), table, options.markdown)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from edge.errors import EdgeError
 from edge.files import write_bytes
 from edge.modelfile import VARIANTS, ModelCard, pack
 from edge.quiet import quiet
-from edge.train.facecache import Faces
 
 _REFERENCE = "float32"
 _CALIBRATED = ("int8", "int16")
@@ -67,13 +66,11 @@ def convert(
     faces, pictures = validation_faces(run, datasets)
     draw = partial(training_faces, run, datasets, seed=seed)
     drawn = draw(calibration) if not set(variants).isdisjoint(_CALIBRATED) else None
-    graphs = {
-        variant: quantize(
-            model, variant, run.contract, io=io, calibration=None if drawn is None else drawn.crops
-        )
-        for variant in dict.fromkeys((_REFERENCE, *variants))
-    }
-    judge = partial(_judge, run, faces)
+    graphs = _graphs(run, model, variants, io, drawn)
+    judge = partial(
+        compare.judge, contract=run.contract, crops=faces.crops(range(len(faces))),
+        labels=faces.labels, attributes=run.attributes, thresholds=run.thresholds, task=run.task,
+    )  # fmt: skip
     judged, cure = judge(graphs), None
     if drawn is not None and "int8" in variants and not force:
         good = partial(bounds.within, reference=judged[_REFERENCE], max_drop=max_drop)
@@ -104,11 +101,19 @@ def _open(source: Path) -> tuple[Run, Any]:
         return run, load_keras(run.network)
 
 
-def _judge(run: Run, faces: Faces, graphs: dict[str, bytes]) -> dict[str, Judged]:
-    crops = faces.crops(range(len(faces)))
-    return compare.judge(
-        graphs, run.contract, crops, faces.labels, run.attributes, run.thresholds, run.task
-    )
+def _graphs(
+    run: Run, model: Any, variants: Sequence[str], io: Io, drawn: Calibration | None
+) -> dict[str, bytes]:
+    """Return the graph of each variant, the float parent first."""
+    make = partial(
+        quantize, model, contract=run.contract, io=io,
+        calibration=None if drawn is None else drawn.crops,
+    )  # fmt: skip
+    graphs = {_REFERENCE: make(_REFERENCE)}
+    for variant in variants:
+        if variant not in graphs:
+            graphs[variant] = make(variant, parent=graphs[_REFERENCE])
+    return graphs
 
 
 def _require_bounds(

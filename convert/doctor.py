@@ -117,29 +117,30 @@ def treat(
     noise = layer_noise(graph, integer, contract, calibration.crops[:_FACES])
     noise.sort(key=lambda layer: -layer.lost_db)
 
+    answer = _answer(graph)
+
+    def attempt(
+        remedy: str, floats: tuple[str, ...], found: integers.Ranges, drawn: Calibration
+    ) -> Attempt:
+        mended = integers.static(graph, found, io=io, floats=floats)
+        return Attempt(remedy, mended, judge(mended), drawn, floats)
+
     def attempts() -> Iterator[Attempt]:
-        answer = _answer(graph)
-        mended = integers.static(graph, ranges, io=io, floats=answer)
-        yield Attempt("the answer as floats", mended, judge(mended), calibration, answer)
-        if len(calibration.crops) < _MANY_PICTURES:
-            more = draw(_MANY_PICTURES)
-            if len(more.crops) > len(calibration.crops):
-                found = integers.calibrate(graph, contract, more.crops)
-                mended = integers.static(graph, found, io=io, floats=answer)
-                remedy = f"{len(more.crops):,} calibration pictures"
-                yield Attempt(remedy, mended, judge(mended), more, answer)
+        yield attempt("the answer as floats", answer, ranges, calibration)
+        more = draw(_MANY_PICTURES)
+        if len(more.crops) > len(calibration.crops):
+            found = integers.calibrate(graph, contract, more.crops)
+            yield attempt(f"{len(more.crops):,} calibration pictures", answer, found, more)
         for count in _FLOAT_LAYERS:
             if count <= len(noise):
                 kept = [name for one in noise[:count] for name in (one.name, *one.readers)]
                 names = tuple(dict.fromkeys([*kept, *answer]))
-                mended = integers.static(graph, ranges, io=io, floats=names)
-                remedy = f"{len(names)} operators as floats"
-                yield Attempt(remedy, mended, judge(mended), calibration, names)
+                yield attempt(f"{len(names)} operators as floats", names, ranges, calibration)
 
     tried: list[Attempt] = []
-    for attempt in attempts():
-        tried.append(attempt)
-        if good(attempt.judged):
+    for one in attempts():
+        tried.append(one)
+        if good(one.judged):
             break
     return Treatment(tuple(noise), tuple(tried))
 

@@ -29,6 +29,7 @@ def quantize(
     *,
     io: Io = "uint8",
     calibration: NDArray[np.uint8] | None = None,
+    parent: bytes | None = None,
 ) -> bytes:
     """Convert a Keras model to a TFLite graph with a batch of one.
 
@@ -41,6 +42,7 @@ def quantize(
         contract: What its input wants.
         io: Type of the input and output of "int8"; the others take and give float32.
         calibration: Crops that set the ranges of "int8" and "int16", uint8 (n, height, width, 3).
+        parent: The float32 graph, where it is made already; "dynamic" and "int8" are made of it.
 
     Returns:
         The flatbuffer; the same bytes for the same arguments. The uint8 input of an int8 graph
@@ -54,13 +56,14 @@ def quantize(
     if variant in ("float32", "float16"):
         return _lower(model, variant, contract)
     if variant == "dynamic":
-        return integers.dynamic(_lower(model, "float32", contract))
+        return integers.dynamic(parent or _lower(model, "float32", contract))
     if calibration is None or not len(calibration):
         raise ValueError(f"{variant} needs calibration crops")
     if variant == "int16":
         return _lower(model, variant, contract, _representative(calibration, contract))
-    parent = for_integers(_lower(model, "float32", contract))
-    graph = integers.static(parent, integers.calibrate(parent, contract, calibration), io=io)
+    rewritten = for_integers(parent or _lower(model, "float32", contract))
+    ranges = integers.calibrate(rewritten, contract, calibration)
+    graph = integers.static(rewritten, ranges, io=io)
     if io != "float32":
         check_pixels(graph, contract)
     return graph

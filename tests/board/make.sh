@@ -26,7 +26,7 @@ fi
 if [ ! -e "$folder/made" ]; then
     rm -rf "$root"
     debootstrap --arch=arm64 --variant=minbase --include=python3,python3-venv,ca-certificates \
-        bookworm "$root" http://deb.debian.org/debian
+        bookworm "$root"
     chroot "$root" python3 -m venv /edge
     touch "$folder/made"
 fi
