@@ -1,14 +1,20 @@
 """Which file of a network is the fastest on this CPU, before and after the rewrite for integers?
 
     python -m edge.benchmarks.integers --data FOLDER --networks mobilenet-v3-small,compact
+    python -m edge.benchmarks.integers --data FOLDER --files MADE
+    python -m edge.benchmarks.integers --files MADE
 
 Each network has the normalisation statistics of faces: those of random weights decide otherwise
 which operators XNNPACK takes. Its float32 file, int8 as it comes, int8 rewritten, and dynamic are
-timed in turns on one thread, in one process. Prints one JSON object, and with --markdown a table.
+timed in turns on one thread, in one process. With --files they are kept, and a machine without
+TensorFlow, such as a board, times what was made elsewhere. Prints one JSON object, and with
+--markdown a table.
 """
 
 import argparse
 import itertools
+import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,8 @@ from edge.benchmarks.zoo import default_contract
 from edge.contract import InputContract
 from edge.datasets import load
 from edge.environment import fingerprint
+from edge.errors import EdgeError
+from edge.files import write_bytes, write_json
 from edge.measure import Protocol, alternate, summarise
 from edge.modelfile import VARIANTS
 from edge.runtime.interpreter import Interpreter
@@ -34,33 +42,71 @@ NETWORKS = (
 )  # fmt: skip
 
 CALIBRATION = 100
-# Faces on which the answers of the files are compared.
-JUDGED = 200
+# Faces on which the answers of the files are compared, and of them those that are timed.
+JUDGED, TIMED = 200, 16
 PROTOCOL = Protocol(rounds=5, min_samples=200, min_seconds=0.0)
 
+# Written last: what the files of a network say.
+_MADE = "made.json"
 
-def measure(networks: Sequence[str], data: Path) -> dict[str, Any]:
+
+def measure(networks: Sequence[str], folder: Path) -> dict[str, Any]:
     """Measure the files of each network.
 
     Args:
         networks: Of `edge.train.networks.NETWORKS`.
-        data: A data set with "train" and "val" pictures.
+        folder: Where `make` has put their files.
+
+    Raises:
+        EdgeError: A network was not made.
     """
+    for name in networks:
+        if not (folder / name / _MADE).is_file():
+            raise EdgeError(f"{folder} does not hold {name}", "make it with --data")
     return {
         "benchmark": "integers",
-        "calibration": CALIBRATION,
-        "networks": {name: _network(name, data) for name in networks},
+        "networks": {name: _network(folder / name) for name in networks},
         "environment": fingerprint(1, "litert"),
     }
 
 
-def _network(name: str, data: Path) -> dict[str, Any]:
-    contract = default_contract(name)
-    drawn, judged = _faces(data, contract)
-    graphs = _graphs(name, contract, drawn)
-    opened = {variant: Interpreter(graph, variant) for variant, graph in graphs.items()}
-    said = {variant: _said(network, contract, judged) for variant, network in opened.items()}
-    faces = itertools.cycle(list(judged[:16]))
+def make(networks: Sequence[str], data: Path, folder: Path) -> None:
+    """Make the files of networks, each network in a folder of its own.
+
+    Args:
+        networks: Of `edge.train.networks.NETWORKS`.
+        data: A data set with "train" and "val" pictures.
+        folder: Where they go. It holds some of those pictures then.
+    """
+    for name in networks:
+        home = folder / name
+        contract = default_contract(name)
+        drawn, judged = _faces(data, contract)
+        graphs = _graphs(name, contract, drawn)
+        for variant, graph in graphs.items():
+            write_bytes(home / f"{variant}.tflite", graph)
+        opened = {variant: Interpreter(graph, variant) for variant, graph in graphs.items()}
+        said = {variant: _said(network, contract, judged) for variant, network in opened.items()}
+        np.save(home / "crops.npy", judged[:TIMED])
+        write_json(
+            home / _MADE,
+            {
+                "contract": contract.to_json(),
+                "calibration": len(drawn),
+                "mean_error": {
+                    variant: float(np.abs(one - said["float32"]).mean())
+                    for variant, one in said.items()
+                },
+            },
+        )
+
+
+def _network(home: Path) -> dict[str, Any]:
+    made = json.loads((home / _MADE).read_text("utf-8"))
+    contract = InputContract.from_json(made["contract"])
+    paths = {variant: home / f"{variant}.tflite" for variant in made["mean_error"]}
+    opened = {variant: Interpreter(path.read_bytes(), variant) for variant, path in paths.items()}
+    faces = itertools.cycle(list(np.load(home / "crops.npy")))
 
     def call(network: Interpreter) -> Callable[[], object]:
         return lambda: network.run_pixels(next(faces), contract.value_range)
@@ -68,14 +114,18 @@ def _network(name: str, data: Path) -> dict[str, Any]:
     blocks = alternate({name: call(one) for name, one in opened.items()}, PROTOCOL)
     files = {
         variant: {
-            "size_bytes": len(graphs[variant]),
+            "size_bytes": paths[variant].stat().st_size,
             "latency_ms": summarise([ms for block in blocks[variant] for ms in block]),
             "operators": network.operators(),
-            "mean_error": float(np.abs(said[variant] - said["float32"]).mean()),
+            "mean_error": made["mean_error"][variant],
         }
         for variant, network in opened.items()
     }
-    return {"input": f"{contract.width}×{contract.height}", "files": files}
+    return {
+        "input": f"{contract.width}×{contract.height}",
+        "calibration": made["calibration"],
+        "files": files,
+    }
 
 
 def _graphs(name: str, contract: InputContract, crops: Crops) -> dict[str, bytes]:
@@ -139,11 +189,21 @@ def _cell(file: dict[str, Any], before: float) -> str:
 def main() -> None:
     """Parse the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--data", type=Path, help="where the files are to be made")
+    parser.add_argument("--files", type=Path, help="where they are kept, or were made")
+    parser.add_argument("--networks", help="default: all, or those that were made")
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
-    tell(measure(options.networks.split(","), options.data), table, options.markdown)
+    if not (options.data or options.files):
+        parser.error("give --data, --files or both")
+    networks = options.networks.split(",") if options.networks else list(NETWORKS)
+    if not (options.data or options.networks):
+        networks = [name for name in NETWORKS if (options.files / name / _MADE).is_file()]
+    with tempfile.TemporaryDirectory(prefix="edge-integers-") as scratch:
+        folder = options.files or Path(scratch)
+        if options.data:
+            make(networks, options.data, folder)
+        tell(measure(networks, folder), table, options.markdown)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ _SOURCES = {
         "recipe.py",
         "recipes.py",
     ),
-    "edge.convert": ("quantize.py",),
+    "edge.convert": ("calibrate.py", "graph.py", "integers.py", "quantize.py", "rewrite.py"),
 }
 
 
