@@ -50,6 +50,7 @@ def _advice(variant: str, reference: Judged, cure: Treatment | None) -> str:
     )
     return (
         f"most noise comes from {cure.noisiest()}; it was not enough to try {tried}: "
+        f"{'' if cure.attempts[-1].epochs else 'from a run folder, try --fine-tune 3; or '}"
         "choose --dynamic or --int16, or --force"
     )
 

@@ -1,6 +1,6 @@
 """From a trained run to model files: what `edge convert` calls."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,12 @@ from edge.convert.doctor import Treatment, treat
 from edge.convert.integers import Io
 from edge.convert.quantize import quantize, require_tensorflow
 from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
+from edge.datasets import Dataset
 from edge.errors import EdgeError
 from edge.files import write_bytes
 from edge.modelfile import VARIANTS, ModelCard, pack
 from edge.quiet import quiet
+from edge.train.job import job_of
 
 _REFERENCE = "float32"
 _CALIBRATED = ("int8", "int16")
@@ -33,8 +35,10 @@ def convert(
     seed: int = 0,
     max_drop: float = 1.0,
     require_faster: bool = False,
+    fine_tune: int = 0,
     out: Path | None = None,
     force: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Convert a trained network, compare it with its float form and write the model files.
 
@@ -49,8 +53,10 @@ def convert(
         max_drop: Refuse to write when an attribute loses more points of accuracy than this; of
             "int8" only after all remedies of `edge.convert.doctor`.
         require_faster: Refuse to write a variant that is not faster than the float network.
+        fine_tune: Epochs of training with the rounding of integers, the last of those remedies.
         out: The file for one variant, the folder for several; the run folder by default.
         force: Write in spite of both, and try no remedy.
+        say: Called with a line about the faces that this takes, and one after each epoch.
 
     Returns:
         What `edge convert --json` prints.
@@ -59,8 +65,8 @@ def convert(
         EdgeError: The run or its data are incomplete, the network cannot be converted, or it
             misses a bound; nothing is written then.
     """
-    _require_options(variants, calibration)
-    run, model = _open(source)
+    _require_options(variants, calibration, fine_tune, force=force)
+    run, model = _open(source, fine_tune)
     files = _outputs(run, variants, out)
     datasets = run_data(run, data)
     faces, pictures = validation_faces(run, datasets)
@@ -77,7 +83,8 @@ def convert(
         if not good(judged["int8"]):
             cure = treat(
                 graphs[_REFERENCE], graphs["int8"], run.contract, drawn, io=io, draw=draw,
-                judge=lambda graph: judge({"int8": graph})["int8"], good=good,
+                judge=lambda graph: judge({"int8": graph})["int8"], good=good, epochs=fine_tune,
+                fine_tune=partial(_fine_tuned, run, model, data, datasets, say),
             )  # fmt: skip
             graphs["int8"] = cure.attempts[-1].graph
             judged = judge(graphs)
@@ -89,16 +96,42 @@ def convert(
     return _report(run, files, judged, pictures, max_drop, cure)
 
 
-def _open(source: Path) -> tuple[Run, Any]:
+def _open(source: Path, fine_tune: int) -> tuple[Run, Any]:
     """Return a run and its network as a Keras model."""
+    run = open_run(source)
+    if fine_tune and run.network.is_dir():
+        raise EdgeError(
+            f"{source} is a SavedModel, which cannot learn on",
+            "give the run folder or its .keras file, or leave --fine-tune out",
+        )
     with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
-        run = open_run(source)
         require_tensorflow()
         from edge.train.model import load_keras, load_saved_model
 
         if run.network.is_dir():
             return run, load_saved_model(run.network, run.contract)
-        return run, load_keras(run.network)
+        model = load_keras(run.network)
+    if fine_tune:
+        from edge.train.fine_tune import require_known
+
+        require_known(model, source)
+    return run, model
+
+
+def _fine_tuned(
+    run: Run,
+    model: Any,
+    data: Sequence[Path],
+    datasets: Sequence[Dataset],
+    say: Callable[[str], None],
+    epochs: int,
+) -> bytes:
+    """Return the float32 graph of the network after training with the rounding of integers."""
+    from edge.train.fine_tune import fine_tuned
+
+    job = job_of(run.folder, data)
+    network = fine_tuned(model, run.network, job, datasets, epochs, say)
+    return quantize(network, _REFERENCE, run.contract)
 
 
 def _graphs(
@@ -140,10 +173,13 @@ def _record(
     if cure is None or variant != "int8":
         return drawn.manifest()
     last = cure.attempts[-1]
-    return last.calibration.manifest() | {"floats": list(last.floats)}
+    learnt = {"epochs": last.epochs} if last.epochs else {}
+    return last.calibration.manifest() | {"floats": list(last.floats)} | learnt
 
 
-def _require_options(variants: Sequence[str], calibration: int) -> None:
+def _require_options(
+    variants: Sequence[str], calibration: int, fine_tune: int, *, force: bool
+) -> None:
     unknown = sorted(set(variants) - set(VARIANTS))
     if unknown or not variants:
         raise EdgeError(
@@ -153,6 +189,12 @@ def _require_options(variants: Sequence[str], calibration: int) -> None:
     if calibration < 1:
         raise EdgeError(
             f"{calibration} calibration pictures, expected 1 or more", "try --calibration 200"
+        )
+    if fine_tune and (force or "int8" not in variants):
+        raise EdgeError(
+            "--fine-tune mends int8 that loses too much; "
+            + ("with --force nothing is mended" if force else "none was asked for"),
+            "leave --force out" if force else "add --int8",
         )
 
 

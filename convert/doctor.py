@@ -35,6 +35,7 @@ class Attempt:
         judged: What it makes of the validation faces.
         calibration: What set its ranges.
         floats: Names of the layers that stay floats.
+        epochs: Of training with the rounding of integers.
     """
 
     remedy: str
@@ -42,6 +43,7 @@ class Attempt:
     judged: Judged
     calibration: Calibration
     floats: tuple[str, ...] = ()
+    epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Treatment:
                     "agreement": agreement(attempt.judged, reference),
                     "latency_ms": attempt.judged.latency_ms,
                     "floats": list(attempt.floats),
+                    "epochs": attempt.epochs,
                 }
                 for attempt in self.attempts
             ],
@@ -99,6 +102,8 @@ def treat(
     draw: Callable[[int], Calibration],
     judge: Callable[[bytes], Judged],
     good: Callable[[Judged], bool],
+    fine_tune: Callable[[int], bytes] | None = None,
+    epochs: int = 0,
 ) -> Treatment:
     """Try remedies until an integer graph is good.
 
@@ -111,6 +116,9 @@ def treat(
         draw: Draws a representative set of so many pictures.
         judge: Measures a graph.
         good: Tells whether that is within the bounds.
+        fine_tune: Trains the network so many epochs with the rounding of integers; returns its
+            float32 graph.
+        epochs: How many, where all else fails; 0 leaves it out.
     """
     graph = for_integers(parent)
     ranges = integers.calibrate(graph, contract, calibration.crops)
@@ -120,13 +128,18 @@ def treat(
     answer = _answer(graph)
 
     def attempt(
-        remedy: str, floats: tuple[str, ...], found: integers.Ranges, drawn: Calibration
+        remedy: str,
+        floats: tuple[str, ...],
+        found: integers.Ranges = ranges,
+        drawn: Calibration = calibration,
+        source: bytes = graph,
+        learnt: int = 0,
     ) -> Attempt:
-        mended = integers.static(graph, found, io=io, floats=floats)
-        return Attempt(remedy, mended, judge(mended), drawn, floats)
+        mended = integers.static(source, found, io=io, floats=floats)
+        return Attempt(remedy, mended, judge(mended), drawn, floats, learnt)
 
     def attempts() -> Iterator[Attempt]:
-        yield attempt("the answer as floats", answer, ranges, calibration)
+        yield attempt("the answer as floats", answer)
         more = draw(_MANY_PICTURES)
         if len(more.crops) > len(calibration.crops):
             found = integers.calibrate(graph, contract, more.crops)
@@ -135,7 +148,12 @@ def treat(
             if count <= len(noise):
                 kept = [name for one in noise[:count] for name in (one.name, *one.readers)]
                 names = tuple(dict.fromkeys([*kept, *answer]))
-                yield attempt(f"{len(names)} operators as floats", names, ranges, calibration)
+                yield attempt(f"{len(names)} operators as floats", names)
+        if epochs and fine_tune:
+            learnt = for_integers(fine_tune(epochs))
+            found = integers.calibrate(learnt, contract, calibration.crops)
+            remedy = f"{epochs} epoch{'s' * (epochs != 1)} of training with rounding"
+            yield attempt(remedy, _answer(learnt), found, calibration, learnt, epochs)
 
     tried: list[Attempt] = []
     for one in attempts():

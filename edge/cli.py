@@ -250,6 +250,12 @@ def convert(
     require_faster: Annotated[
         bool, typer.Option("--require-faster", help="Write nothing that is slower than float32.")
     ] = False,
+    fine_tune: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="EPOCHS", help="Train with int8's rounding where all else fails."
+        ),
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Write in spite of both.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE|DIR", help="Default: in the run folder.")
@@ -269,7 +275,8 @@ def convert(
         from edge.convert.convert import convert as convert_run
     report = convert_run(
         source, variants, io=io, data=data or [], calibration=calibration, seed=seed,
-        max_drop=max_drop, require_faster=require_faster, force=force, out=out,
+        max_drop=max_drop, require_faster=require_faster, fine_tune=fine_tune, force=force,
+        out=out, say=say,
     )  # fmt: skip
     print_result(report, tables.verdict, as_json)
 

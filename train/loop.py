@@ -45,6 +45,8 @@ class Trainer:
         seed: Decides weights, order and augmentation.
         policy: Keras dtype policy to train in.
         prepare: Called with the fresh network, to load weights into it.
+        networks: The network that is trained and, with the same names of layers, the finished one
+            that is made of it, in the place of fresh ones.
     """
 
     def __init__(
@@ -55,12 +57,15 @@ class Trainer:
         seed: int,
         policy: str,
         prepare: Callable[[keras.Model], None] = lambda network: None,
+        networks: tuple[keras.Model, keras.Model] | None = None,
     ) -> None:
         self.recipe, self.pupils, self.seed = recipe, pupils, seed
         self.state = State()
         keras.utils.set_random_seed(seed)
-        self.trained = self._build(pupils.answers, policy, prepare=prepare)
-        self.finished = self._build(pupils.own, "float32", finished=True)
+        self.trained, self.finished = networks or (
+            self._build(pupils.answers, policy, prepare=prepare),
+            self._build(pupils.own, "float32", finished=True),
+        )
         self._best = values(self.trained.weights)
         for phase in recipe.phases:
             self._require(phase)
@@ -173,8 +178,8 @@ class Trainer:
             features_of(body, self.pupils.validation, "storing features to validate on"),
         )
 
-    def fit(self, path: Path, report: Callable[[str], None]) -> None:
-        """Train until every phase is over, with a checkpoint at `path`.
+    def fit(self, path: Path | None, report: Callable[[str], None]) -> None:
+        """Train until every phase is over, with a checkpoint at `path` if one is given.
 
         Raises:
             EdgeError: The loss is no longer a number, or the checkpoint cannot be written.
@@ -182,13 +187,14 @@ class Trainer:
         while True:
             while self.state.epoch < self.phase.epochs and not self.state.stopped:
                 self._close_epoch(self._epoch(path))
-                self.save(path)
+                if path:
+                    self.save(path)
                 report(described(self.phase, self.state))
             if self.state.phase + 1 == len(self.recipe.phases):
                 return
             self._enter(self.state.phase + 1)
 
-    def _epoch(self, path: Path) -> float:
+    def _epoch(self, path: Path | None) -> float:
         """Train for what is left of an epoch; return its mean loss."""
         state, saved = self.state, time.monotonic()
         begun = saved - state.seconds
@@ -200,7 +206,7 @@ class Trainer:
                 self.step(inputs, targets)
                 advance(self.batch)
                 state.seconds = time.monotonic() - begun
-                if time.monotonic() - saved > _CHECKPOINT_EVERY_S:
+                if path and time.monotonic() - saved > _CHECKPOINT_EVERY_S:
                     self.save(path)
                     saved = time.monotonic()
         return state.loss_sum / max(state.step, 1)

@@ -79,7 +79,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
         datasets = load_data(job)
         config = config_of(job, out.resolve().name, datasets)
         _check_unchanged(out, config)
-        pupils = _pupils(job, datasets, report)
+        pupils = pupils_of(job, datasets, report)
         judged = judged_of(datasets, len(job.attributes))
         test = _test_faces(job, judged.tested, report)
         del datasets  # all that is left of the training pictures is in `pupils`
@@ -118,8 +118,12 @@ def _require_weights(job: Job, report: Callable[[str], None]) -> None:
         )
 
 
-def _pupils(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:
-    """Cut the faces, and ask the teacher if there is one."""
+def pupils_of(job: Job, datasets: Sequence[Dataset], report: Callable[[str], None]) -> Pupils:
+    """Cut the faces of a job, and ask the teacher if there is one.
+
+    Raises:
+        EdgeError: There are no faces, all say the same, or the teacher knows nothing of them.
+    """
     training = [one.only("train") for one in datasets if one.count("train")]
     watched = [datasets[0].only(validation_split(datasets[0]))]
     faces, validation = (cut_faces(some, job.recipe.contract) for some in (training, watched))

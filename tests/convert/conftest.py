@@ -1,14 +1,25 @@
 """A tiny network and faces that need no picture."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.assets import fetch
 from edge.contract import InputContract
+from edge.images import read_picture
+from edge.train.job import Job, config_of, load_data
+from edge.train.recipes import recipe_named
 
 ATTRIBUTES = ("Smiling", "Male")
+
+# Of each of two classes.
+PICTURES = {"train": 6, "val": 4}
 
 # What the odd channel is multiplied by, and divided by after it.
 ODD = 1000.0
@@ -88,3 +99,33 @@ def crops() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
     coarse = random.integers(30, 200, (24, 4, 4, 3)).astype(np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of pictures of one face, brighter when "smiling"."""
+    root = tmp_path_factory.mktemp("faces")
+    face = read_picture(fetch("demo"))[:300, 100:400]
+    for split, count in PICTURES.items():
+        for label, gain in (("smiling", 1.1), ("not_smiling", 0.6)):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                shifted = np.roll(face, 7 * number, axis=1)
+                picture = np.clip(shifted * gain, 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{split}-{label}-{number}.png"), picture)
+    return root
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(build(outputs=1), data, tmp_path_factory.mktemp("run"))
+
+
+def saved(network: Any, data: Path, folder: Path) -> Path:
+    network.save(folder / "model.keras")
+    recipe = replace(recipe_named("proposed"), contract=InputContract(width=32, height=32))
+    job = Job(recipe=recipe, data=((data, "folder"),), attributes=("smiling",), seed=4)
+    config = config_of(job, "tiny", load_data(job))
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

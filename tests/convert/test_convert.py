@@ -2,48 +2,18 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
-from edge.assets import fetch
-from edge.contract import InputContract
 from edge.convert.convert import convert
 from edge.convert.source import open_run, run_data, validation_faces
 from edge.errors import EdgeError
-from edge.images import read_picture
 from edge.modelfile import VARIANTS, read_model
 from edge.runtime.classifier import Classifier
-from edge.train.job import Job, config_of, load_data
-from edge.train.recipes import recipe_named
-from tests.convert.conftest import build, build_odd
-
-PICTURES = {"train": 6, "val": 4}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of pictures of one face, brighter when "smiling"."""
-    root = tmp_path_factory.mktemp("faces")
-    face = read_picture(fetch("demo"))[:300, 100:400]
-    for split, count in PICTURES.items():
-        for label, gain in (("smiling", 1.1), ("not_smiling", 0.6)):
-            folder = root / split / label
-            folder.mkdir(parents=True)
-            for number in range(count):
-                shifted = np.roll(face, 7 * number, axis=1)
-                picture = np.clip(shifted * gain, 0, 255).astype(np.uint8)
-                cv2.imwrite(str(folder / f"{split}-{label}-{number}.png"), picture)
-    return root
-
-
-@pytest.fixture(scope="module")
-def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(build(outputs=1), data, tmp_path_factory.mktemp("run"))
+from tests.convert.conftest import PICTURES, build_odd, saved
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +32,6 @@ def odd_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     dense.kernel.assign(dense.kernel * np.sign(ends[0] - ends[1]))
     dense.bias.assign([-np.mean(ends) * np.sign(ends[0] - ends[1])])
     network.save(folder / "model.keras")
-    return folder
-
-
-def saved(network: Any, data: Path, folder: Path) -> Path:
-    network.save(folder / "model.keras")
-    recipe = replace(recipe_named("proposed"), contract=InputContract(width=32, height=32))
-    job = Job(recipe=recipe, data=((data, "folder"),), attributes=("smiling",), seed=4)
-    config = config_of(job, "tiny", load_data(job))
-    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
