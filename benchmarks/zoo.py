@@ -50,7 +50,14 @@ _SOURCES = {
         "recipe.py",
         "recipes.py",
     ),
-    "edge.convert": ("calibrate.py", "graph.py", "integers.py", "quantize.py", "rewrite.py"),
+    "edge.convert": (
+        "calibrate.py",
+        "graph.py",
+        "integers.py",
+        "pixels.py",
+        "quantize.py",
+        "rewrite.py",
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.convert.graph import Graph
+from edge.convert.pixels import take_pixels
 
 # The operators that read a tensor, by its place.
 Takers = dict[int, list[Any]]
@@ -21,12 +22,14 @@ def for_integers(packed: bytes) -> bytes:
     Hard-swish and average pooling have no int8 kernel there: each one would part the graph in two
     and run on its own. Hard-swish becomes x·relu6(x + 3)/6, and the division goes into the weights
     after it, as that of hard-sigmoid does, where nothing but weights can tell. Average pooling
-    becomes a depthwise convolution with equal weights.
+    becomes a depthwise convolution with equal weights. The first convolution takes pixels, see
+    `edge.convert.pixels`.
 
     Returns:
-        The graph, which gives what it gave but for rounding.
+        The graph, which gives what it gave but for rounding, and half a grey level in the padding.
     """
     graph = Graph(packed)
+    take_pixels(graph)
     _expand_hard_swish(graph)
     _expand_average_pools(graph)
     _absorb_factors(graph)

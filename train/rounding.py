@@ -11,7 +11,7 @@ from edge.train.heads import LOGITS, PROBABILITIES
 _WEIGHT_STEPS = 127
 _VALUE_STEPS = 255
 
-# They hand on values that int8 has already; pixels keep their 256 steps, whatever those stand for.
+# They hand on values that int8 has already, and pixels, which it takes as they are.
 _HANDS_ON = (
     layers.Rescaling, layers.Identity, layers.Dropout, layers.Reshape, layers.Flatten,
     layers.ZeroPadding2D, layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.Concatenate,

@@ -17,9 +17,8 @@ pytestmark = [pytest.mark.device, pytest.mark.timeout(3600)]
 
 MAKE = Path(__file__).resolve().parents[1] / "board" / "make.sh"
 
-# One step of a logit of the bundled network is six of the 256 steps of its probability; two are
-# twelve.
-ALLOWED = 12 / 256
+# Steps of the answer.
+ALLOWED = 2 / 256
 
 ON_BOARD = """
 import sys
@@ -60,7 +59,7 @@ def test_it_is_another_processor(board: Path) -> None:
     assert said.stdout.strip() == "aarch64"
 
 
-def test_the_bundled_int8_model_says_the_same_within_two_steps_of_a_logit(board: Path) -> None:
+def test_the_bundled_int8_model_says_the_same_within_two_steps(board: Path) -> None:
     path = resolve_model("default")
     model = read_model(path)
     crops = demo_crops(model.card.contract, 64)
@@ -68,5 +67,4 @@ def test_the_bundled_int8_model_says_the_same_within_two_steps_of_a_logit(board:
     assert here.std() > 0.05
     assert np.abs(here - there).max() <= ALLOWED + 1e-6
     thresholds = np.array(model.card.thresholds)
-    # Few lie so near to the threshold that a step decides.
-    assert ((here >= thresholds) != (there >= thresholds)).mean() < 0.02
+    assert np.array_equal(here >= thresholds, there >= thresholds)

@@ -27,7 +27,8 @@ def built(middle: Callable[[Any, Any], Any]) -> Any:
     layers = keras.layers
     pixels = keras.Input((32, 32, 3))
     x = layers.Rescaling(1 / 127.5, -1)(pixels)
-    x = layers.Conv2D(8, 3, strides=2, padding="same")(x)
+    # Of nothing padded, half a grey level is lost; see `edge.convert.pixels`.
+    x = layers.Conv2D(8, 2, strides=2, padding="same")(x)
     x = middle(layers, x)
     x = layers.GlobalAveragePooling2D()(x)
     wide = keras.initializers.RandomNormal(stddev=20)
@@ -89,12 +90,11 @@ def outputs(graph: bytes, contract: InputContract, crops: Crops) -> NDArray[np.f
 @pytest.mark.parametrize(
     ("middle", "products"),
     [
-        # Rescaling keeps its product: a sum follows, and padding with zeros after it.
-        (swish_then_weights, 2),
-        (swish_then_squeeze_and_excite, 3),
-        (swish_times_its_own_mean, 3),
-        (swish_added_to_weights, 3),
-        (swish_then_relu6, 3),
+        (swish_then_weights, 1),
+        (swish_then_squeeze_and_excite, 2),
+        (swish_times_its_own_mean, 2),
+        (swish_added_to_weights, 2),
+        (swish_then_relu6, 2),
     ],
 )
 def test_it_says_what_it_said_with_as_few_products_as_can_be(
@@ -124,12 +124,12 @@ def test_as_integers_it_is_one_part(contract: InputContract, crops: Crops) -> No
 @pytest.mark.parametrize(
     ("pool", "products"),
     [
-        (average_pool("valid", 4, 4), 1),
-        (average_pool("valid", 3, 2), 1),
-        (average_pool("same", 2, 2), 1),
-        (average_pool("same", 3, 1), 2),
-        (average_pool("same", 3, 2), 2),
-        (padded_pool_then_relu6, 3),
+        (average_pool("valid", 4, 4), 0),
+        (average_pool("valid", 3, 2), 0),
+        (average_pool("same", 2, 2), 0),
+        (average_pool("same", 3, 1), 1),
+        (average_pool("same", 3, 2), 1),
+        (padded_pool_then_relu6, 2),
     ],
 )
 def test_average_pooling_is_a_convolution_and_its_borders_stay_means(
@@ -149,11 +149,12 @@ def test_average_pooling_is_a_convolution_and_its_borders_stay_means(
     assert integers.operators() == {"DELEGATE": 1, "QUANTIZE": 2}
 
 
-def test_a_graph_without_such_operators_stays_as_it_is(
-    network: Any, contract: InputContract, crops: Crops
-) -> None:
-    before = quantize(network, "float32", contract)
-    after = for_integers(before)
-    assert kinds(after) == kinds(before)
-    assert np.array_equal(outputs(after, contract, crops), outputs(before, contract, crops))
-    assert for_integers(before) == after
+def test_a_graph_without_such_operators_stays_as_it_is(contract: InputContract) -> None:
+    import keras
+
+    layers = keras.layers
+    pixels = keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(pixels)
+    x = layers.GlobalAveragePooling2D()(x)
+    before = quantize(keras.Model(pixels, layers.Dense(2, "sigmoid")(x)), "float32", contract)
+    assert for_integers(before) == Graph(before).packed()
