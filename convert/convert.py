@@ -16,7 +16,8 @@ from edge.convert.quantize import quantize, require_tensorflow
 from edge.convert.source import Run, open_run, run_data, training_faces, validation_faces
 from edge.datasets import Dataset
 from edge.errors import EdgeError
-from edge.files import write_bytes
+from edge.files import require_writable, write_bytes
+from edge.listings import listed
 from edge.modelfile import VARIANTS, ModelCard, pack
 from edge.quiet import quiet
 from edge.train.job import job_of
@@ -65,9 +66,9 @@ def convert(
         EdgeError: The run or its data are incomplete, the network cannot be converted, or it
             misses a bound; nothing is written then.
     """
-    _require_options(variants, calibration, fine_tune, force=force)
-    run, model = _open(source, fine_tune)
-    files = _outputs(run, variants, out)
+    run, files = checked(source, variants, io=io, calibration=calibration, fine_tune=fine_tune,
+                         out=out, force=force)  # fmt: skip
+    model = _open(run, source, fine_tune)
     datasets = run_data(run, data)
     faces, pictures = validation_faces(run, datasets)
     draw = partial(training_faces, run, datasets, seed=seed)
@@ -96,26 +97,68 @@ def convert(
     return _report(run, files, judged, pictures, max_drop, cure)
 
 
-def _open(source: Path, fine_tune: int) -> tuple[Run, Any]:
-    """Return a run and its network as a Keras model."""
+def checked(
+    source: Path,
+    variants: Sequence[str],
+    *,
+    io: Io = "uint8",
+    calibration: int = 200,
+    fine_tune: int = 0,
+    out: Path | None = None,
+    force: bool = False,
+) -> tuple[Run, dict[str, Path]]:
+    """Check what can be checked without TensorFlow, whose import takes seconds.
+
+    Args:
+        source: As `convert`, and so are the others.
+        variants: Which files to make.
+        io: Type of the input and output of "int8".
+        calibration: How many training pictures.
+        fine_tune: Epochs.
+        out: The file or the folder.
+        force: Whether bounds are to be kept.
+
+    Returns:
+        The run, and the file of each variant.
+
+    Raises:
+        EdgeError: The options do not fit together, the run is incomplete, or its files cannot be
+            written.
+    """
+    _require_options(variants, io, calibration, fine_tune, force=force)
     run = open_run(source)
     if fine_tune and run.network.is_dir():
         raise EdgeError(
-            f"{source} is a SavedModel, which cannot learn on",
+            f"{source} is a SavedModel, which cannot be trained further",
             "give the run folder or its .keras file, or leave --fine-tune out",
         )
+    files = _outputs(run, variants, out)
+    for file in files.values():
+        require_writable(file.parent)
+    return run, files
+
+
+def _open(run: Run, source: Path, fine_tune: int) -> Any:
+    """Return the network of a run as a Keras model."""
     with quiet():  # TensorFlow writes while it is imported, and when it looks for a GPU
         require_tensorflow()
         from edge.train.model import load_keras, load_saved_model
 
-        if run.network.is_dir():
-            return run, load_saved_model(run.network, run.contract)
-        model = load_keras(run.network)
+        saved = run.network.is_dir()
+        model = load_saved_model(run.network, run.contract) if saved else load_keras(run.network)
+    answers = model.outputs[0].shape[-1]
+    # A SavedModel need not tell how many.
+    if len(model.outputs) == 1 and answers not in (None, len(run.attributes)):
+        raise EdgeError(
+            f"{source} gives {answers} values, its config.json names {len(run.attributes)}: "
+            f"{listed(run.attributes)}",
+            "keep the network together with the config.json it was written with",
+        )
     if fine_tune:
         from edge.train.fine_tune import require_known
 
         require_known(model, source)
-    return run, model
+    return model
 
 
 def _fine_tuned(
@@ -178,7 +221,7 @@ def _record(
 
 
 def _require_options(
-    variants: Sequence[str], calibration: int, fine_tune: int, *, force: bool
+    variants: Sequence[str], io: Io, calibration: int, fine_tune: int, *, force: bool
 ) -> None:
     unknown = sorted(set(variants) - set(VARIANTS))
     if unknown or not variants:
@@ -190,6 +233,8 @@ def _require_options(
         raise EdgeError(
             f"{calibration} calibration pictures, expected 1 or more", "try --calibration 200"
         )
+    if io != "uint8" and "int8" not in variants:
+        raise EdgeError(f"--io {io} is of --int8, and none was asked for", "add --int8")
     if fine_tune and (force or "int8" not in variants):
         raise EdgeError(
             "--fine-tune mends int8 that loses too much; "

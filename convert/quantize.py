@@ -182,14 +182,15 @@ def check_pixels(graph: bytes, contract: InputContract) -> None:
 
 def _cannot_convert(variant: str, error: Exception) -> EdgeError:
     names = sorted({name for match in _OPERATOR.findall(str(error)) for name in match if name})
+    # Without a float32 graph there is no other.
+    other = "" if variant == "float32" else "choose another variant (--float32, --float16), or "
     if names:
         return EdgeError(
-            f"TFLite has no {variant} form of {', '.join(names)}",
-            "choose another variant (--float32, --float16), or a network without it",
+            f"TFLite has no {variant} form of {', '.join(names)}", f"{other}give one without it"
         )
     return EdgeError(
         f"the network cannot be converted to {variant}: {first_line(error)}",
-        "choose another variant (--float32, --float16), or another network",
+        f"{other}give another network",
     )
 
 

@@ -144,7 +144,13 @@ def run_data(run: Run, moved: Sequence[Path]) -> list[Dataset]:
         EdgeError: The data is not where it was, or not what it was.
     """
     job = job_of(run.folder, moved)
-    datasets = load_data(replace(job, recipe=replace(job.recipe, auxiliary=0.0)))
+    try:
+        datasets = load_data(replace(job, recipe=replace(job.recipe, auxiliary=0.0)))
+    except EdgeError as error:
+        names = ", ".join(entry["dataset"] for entry in run.config["data"])
+        raise EdgeError(
+            error.message, f"give --data for each data set of the run, in its order: {names}"
+        ) from error
     for dataset, entry in zip(datasets, run.config["data"], strict=True):
         if dataset.digest() != entry["digest"]:
             raise EdgeError(

@@ -29,7 +29,7 @@ def verdict(report: dict[str, Any]) -> Table:
     )
     table.add_column("variant", no_wrap=True)
     for heading in ("size", *attributes, "agreement", "p50, ms", "speed"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("delegate", justify="right", overflow="fold")
     reference = report["reference"]
     rows = [entry for entry in report["variants"] if entry["name"] != reference["name"]]
@@ -76,12 +76,12 @@ def _treatment(report: dict[str, Any]) -> list[str]:
     if cure is None:
         return []
     noisy = (
-        f"{short_name(layer['name'])} ({layer['sqnr_db']} dB)"
+        f"{short_name(layer['name'])} ({layer['lost_db']} dB)"
         for layer in cure["layers"]
-        if layer["sqnr_db"] is not None
+        if layer["lost_db"] is not None
     )
     return [
-        f"most noise: {', '.join(islice(noisy, NAMED))}",
+        f"lose most: {', '.join(islice(noisy, NAMED))}",
         *(
             f"{attempt['remedy']}: {_lost(attempt)}, agreement {attempt['agreement']:.2%}"
             for attempt in cure["attempts"]

@@ -267,16 +267,21 @@ def convert(
         "float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16": int16
     }  # fmt: skip
     variants = [name for name, wanted in asked.items() if wanted or every]
+    if not variants:
+        raise typer.BadParameter("choose of --float32, --float16, --dynamic, --int8 and --int16")
     from edge.quiet import quiet
 
+    conversion = extras.conversion()
+    given: dict[str, Any] = {
+        "io": io, "calibration": calibration, "fine_tune": fine_tune, "force": force, "out": out
+    }  # fmt: skip
+    conversion.checked(source, variants, **given)
     with quiet(ImportError):
         extras.training()
         from edge.convert import tables
-        from edge.convert.convert import convert as convert_run
-    report = convert_run(
-        source, variants, io=io, data=data or [], calibration=calibration, seed=seed,
-        max_drop=max_drop, require_faster=require_faster, fine_tune=fine_tune, force=force,
-        out=out, say=say,
+    report = conversion.convert(
+        source, variants, data=data or [], seed=seed, max_drop=max_drop,
+        require_faster=require_faster, say=say, **given,
     )  # fmt: skip
     print_result(report, tables.verdict, as_json)
 

@@ -31,6 +31,19 @@ def training() -> Any:
     return run
 
 
+def conversion() -> Any:
+    """Import what converts, as far as it does without TensorFlow.
+
+    Raises:
+        EdgeError: It is not installed.
+    """
+    try:
+        from edge.convert import convert
+    except ImportError as error:
+        raise _not_installed(error) from error
+    return convert
+
+
 def looks(plots: Path | None) -> Any:
     """Import what draws; refuse a folder that cannot be.
 

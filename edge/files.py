@@ -51,6 +51,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, there or not yet, before time is spent on its files.
+
+    Raises:
+        EdgeError: It, or what it would lie in, is no folder or not writable.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise EdgeError(f"cannot write into {existing}", "choose another --out")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically.
 

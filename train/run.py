@@ -6,7 +6,6 @@ A run folder holds config.json (see `edge.train.job`), checkpoint.npz and what
 
 import ctypes
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import numpy as np
 
 from edge.datasets import Dataset
 from edge.errors import EdgeError
-from edge.files import write_json
+from edge.files import require_writable, write_json
 from edge.train import networks
 from edge.train.balance import class_weights, require_both_classes
 from edge.train.config import CONFIG, read_config
@@ -68,7 +67,7 @@ def train(job: Job, out: Path, *, resume: bool, report: Callable[[str], None]) -
     require_teachers(job.recipe, job.teachers)
     if job.deterministic:
         _be_deterministic()
-    _require_writable(out)
+    require_writable(out)
     if resume and not (out / CONFIG).exists():
         report(f"there is no run in {out} yet: it begins now")
     # Each phase traces a step of its own, which TensorFlow takes for a mistake.
@@ -194,13 +193,6 @@ def _memory_given_back() -> Iterator[None]:
     finally:
         libc.mallopt(_OWN_BLOCK_FROM, 32 << 20)
         libc.malloc_trim(0)
-
-
-def _require_writable(out: Path) -> None:
-    """Refuse a folder that cannot be written before an hour is spent on what goes into it."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise EdgeError(f"cannot write into {existing}", "choose another --out")
 
 
 def _be_deterministic() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.convert.convert import convert
+from edge.convert.convert import checked, convert
 from edge.convert.source import open_run, run_data, validation_faces
 from edge.errors import EdgeError
 from edge.modelfile import VARIANTS, read_model
 from edge.runtime.classifier import Classifier
-from tests.convert.conftest import PICTURES, build_odd, saved
+from tests.convert.conftest import PICTURES, build, build_odd, saved
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +224,25 @@ def test_data_that_moved_is_found_again_and_other_data_refused(
     with pytest.raises(EdgeError, match="other pictures or labels than the run was trained on"):
         convert(run, ["float32"], data=[moved], out=tmp_path / "other.tflite")
     assert not (tmp_path / "other.tflite").exists()
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_a_network_of_another_number_of_answers_is_refused(
+    run: Path, tmp_path: Path, outputs: int
+) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config |= {"attributes": ["smiling", "male"], "thresholds": [0.5, 0.5]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    build(outputs=outputs).save(tmp_path / "model.keras")
+    with pytest.raises(EdgeError, match=rf"gives {outputs} values, its config.json names 2: smil"):
+        convert(tmp_path, ["float32"])
+
+
+def test_options_that_would_do_nothing_are_refused(run: Path) -> None:
+    with pytest.raises(EdgeError, match="--io int8 is of --int8, and none was asked for"):
+        convert(run, ["float16"], io="int8")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(run: Path) -> None:
+    with pytest.raises(EdgeError, match="cannot write into"):
+        checked(run, ["float32"], out=run / "config.json" / "a.tflite")

@@ -21,6 +21,15 @@ def entry(name: str) -> dict:
     }  # fmt: skip
 
 
+def test_a_narrow_terminal_breaks_lines_and_leaves_nothing_out():
+    report = {"model": "default", "samples": 2509, "reference": entry("float32"),
+              "variants": [entry("int8")], "choice": "float32", "doctor": None}  # fmt: skip
+    out = io.StringIO()
+    Console(file=out, width=60).print(verdict(report))
+    assert "…" not in out.getvalue()
+    assert "partition" in out.getvalue()
+
+
 @pytest.mark.parametrize("width", [100, 118, 200])
 def test_every_variant_is_named_in_full(width):
     report = {"model": "default", "samples": 2509, "reference": entry("float32"),
@@ -46,7 +55,7 @@ def test_remedies_and_reasons_are_told():
     out = io.StringIO()
     Console(file=out, width=120).print(verdict(report))
     told = [line.strip() for line in out.getvalue().splitlines()]
-    assert "most noise: conv1_1 (31.5 dB)" in told
+    assert "lose most: conv1_1 (9.0 dB)" in told
     assert "the answer as floats: Smiling -0.08, agreement 99.86%" in told
     assert "decided otherwise by int8: 000123.webp (0.12)" in told
     assert "DEPTHWISE_CONV_2D: XNNPACK has no kernel for its form here" in told
