@@ -27,7 +27,7 @@ def test_a_narrow_terminal_breaks_lines_and_leaves_nothing_out():
     out = io.StringIO()
     Console(file=out, width=60).print(verdict(report))
     assert "…" not in out.getvalue()
-    assert "partition" in out.getvalue()
+    assert {"delegate", "part"} & set(out.getvalue().split())  # the last column
 
 
 @pytest.mark.parametrize("width", [100, 118, 200])
