@@ -56,7 +56,7 @@ class OnnxClassifier:
         self._input = first.name
         self._values: NDArray[np.float32] | None = None
         if "float" in first.type:
-            self._values = np.linspace(*self.contract.value_range, 256, dtype=np.float32)
+            self._values = self.contract.values()
         self.version = f"onnxruntime {onnxruntime.__version__}"
 
     def probabilities(self, crop: Picture) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ def calibrate(graph: bytes, contract: InputContract, crops: NDArray[np.uint8]) -
     from litert_quantizer.calibrator import Calibrator
     from litert_quantizer.utils.qsv_utils import min_max_update
 
-    values = np.linspace(*contract.value_range, 256, dtype=np.float32)
+    values = contract.values()
     signature, name = Graph(graph).signature()
     recipe = _everything()
 

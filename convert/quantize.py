@@ -151,7 +151,7 @@ def _freeze(model: Any, contract: InputContract) -> Any:
 
 def _representative(calibration: NDArray[np.uint8], contract: InputContract) -> Representative:
     """Return the crops as the converter asks for them."""
-    values = np.linspace(*contract.value_range, 256, dtype=np.float32)
+    values = contract.values()
     return lambda: ([values[crop][None]] for crop in calibration)
 
 

@@ -74,6 +74,10 @@ class InputContract:
         )
         _require(self.dtype == "uint8", "dtype", "uint8", self.dtype)
 
+    def values(self) -> NDArray[np.float32]:
+        """Return what the network wants for each value of a pixel: float32 (256,)."""
+        return np.linspace(*self.value_range, 256, dtype=np.float32)
+
     def cut(self, picture: Picture, face: Detection) -> Picture:
         """Cut one face out of a picture.
 

@@ -53,7 +53,8 @@ class ModelCard:
         recipe: How it was trained.
         data: What it was trained on: digest, counts and licence of each data set.
         calibration: Seed, file names and digest of the crops that set the integer ranges, and
-            "floats", the operators that stayed floats, if any did; None for a model without any.
+            "floats", the operators that stayed floats, if any did, and "epochs" of training with
+            rounding, if there were any; None for a model without any.
         accuracy: On the validation pictures, by variant ("float32" and the model's own), then
             attribute: accuracy (0 to 1), its 95 % interval and how many pictures.
         versions: Version of each library that took part.

@@ -42,7 +42,7 @@ def take_statistics(
         contract: Of the network.
         faces: uint8 (n, height, width, 3).
     """
-    values = np.linspace(*contract.value_range, 256, dtype=np.float32)
+    values = contract.values()
     norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
     for step, start in enumerate(range(0, len(faces), _BATCH)):
         for norm in norms:

@@ -13,7 +13,7 @@ def as_input(crops: NDArray[np.uint8], contract: InputContract) -> NDArray[np.ge
     """Return crops in the contract's value range; 0 to 255 stays uint8, a quarter of the bytes."""
     if contract.value_range == (0.0, 255.0):
         return crops
-    return np.linspace(*contract.value_range, 256, dtype=np.float32)[crops]
+    return contract.values()[crops]
 
 
 def predict(

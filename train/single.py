@@ -58,7 +58,7 @@ class SingleCalls:
             self.trained = not run.recipe.get("untrained")
         self.multiply_adds = networks.multiply_adds(network)
         self._call = _compiled(network) if compiled else _predict(network)
-        self._values = np.linspace(*self.contract.value_range, 256, dtype=np.float32)
+        self._values = self.contract.values()
 
     def probabilities(self, crop: Picture) -> NDArray[np.float32]:
         """Judge one crop: float32 (attributes,), 0 to 1."""

@@ -1,6 +1,7 @@
 """A tiny network and faces that need no picture."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from edge.assets import fetch
 from edge.contract import InputContract
+from edge.convert.graph import Graph
 from edge.images import read_picture
+from edge.runtime.interpreter import Interpreter
 from edge.train.job import Job, config_of, load_data
 from edge.train.recipes import recipe_named
 
@@ -81,6 +84,18 @@ def build_people(people: int, crops: NDArray[np.uint8]) -> Any:
     dense.kernel.assign(dense.kernel / logits.std(axis=0) * 2)
     dense.bias.assign(-logits.mean(axis=0) / logits.std(axis=0) * 2)
     return network
+
+
+def kinds(packed: bytes) -> Counter[str]:
+    """Return how often each operator occurs in a graph."""
+    graph = Graph(packed)
+    return Counter(graph.kind(operator) for operator in graph.operators)
+
+
+def outputs(graph: bytes, contract: InputContract, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what a graph makes of crops."""
+    network = Interpreter(graph, "graph")
+    return np.stack([network.run_pixels(crop, contract.value_range)[0][0] for crop in crops])
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Pixels that meet weights as they are: what that changes, and which graphs are left alone."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from edge.convert.graph import Graph
 from edge.convert.pixels import take_pixels
 from edge.convert.quantize import quantize
 from edge.runtime.interpreter import Interpreter
+from tests.convert.conftest import kinds, outputs
 
 Crops = NDArray[np.uint8]
 
@@ -65,16 +65,6 @@ def rewritten(before: bytes) -> bytes:
     graph = Graph(before)
     take_pixels(graph)
     return graph.packed()
-
-
-def kinds(packed: bytes) -> Counter[str]:
-    graph = Graph(packed)
-    return Counter(graph.kind(operator) for operator in graph.operators)
-
-
-def outputs(graph: bytes, contract: InputContract, crops: Crops) -> NDArray[np.float32]:
-    network = Interpreter(graph, "graph")
-    return np.stack([network.run_pixels(crop, contract.value_range)[0][0] for crop in crops])
 
 
 @pytest.mark.parametrize(("begin", "sums"), [(centred, 1), (of_channels, 1), (without_offset, 0)])

@@ -1,6 +1,5 @@
 """Hard-swish in operators that integers have, checked on the graphs that TensorFlow makes."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from edge.convert.graph import Graph
 from edge.convert.quantize import quantize
 from edge.convert.rewrite import for_integers
 from edge.runtime.interpreter import Interpreter
+from tests.convert.conftest import kinds, outputs
 
 Crops = NDArray[np.uint8]
 
@@ -75,16 +75,6 @@ def average_pool(padding: str, window: int, stride: int) -> Callable[[Any, Any],
 def padded_pool_then_relu6(layers: Any, x: Any) -> Any:
     x = layers.Rescaling(8.0, 4.0)(layers.Activation("sigmoid")(x))
     return layers.ReLU(6.0)(layers.AveragePooling2D(3, 1, "same")(x))
-
-
-def kinds(graph: bytes) -> Counter[str]:
-    taken = Graph(graph)
-    return Counter(taken.kind(operator) for operator in taken.operators)
-
-
-def outputs(graph: bytes, contract: InputContract, crops: Crops) -> NDArray[np.float32]:
-    network = Interpreter(graph, "graph")
-    return np.stack([network.run_pixels(crop, contract.value_range)[0][0] for crop in crops])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Selection, subsets, digest and recognition of data sets, and the counts of the real ones."""
+"""Selection, subsets and digest of data sets, and the counts of the real ones."""
 
 import subprocess
 import sys
@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edge.datasets import IDENTITY, Dataset, Sample, balanced_subset, load
 from edge.errors import EdgeError
+from tests.edge.conftest import put_pictures
 
 NAN = float("nan")
 
@@ -35,11 +35,6 @@ def assert_same(first: Dataset, second: Dataset) -> None:
 def counts(dataset: Dataset) -> tuple[int, int, int]:
     held = Counter(sample.split for sample in dataset.samples)
     return held["train"], held["val"], held["test"]
-
-
-def put_picture(path: Path, value: int = 100) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, np.full((8, 6, 3), value, np.uint8))[1].tobytes())
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -114,8 +109,7 @@ def test_two_words_for_one_attribute_must_be_told_apart() -> None:
 
 
 def test_a_folder_of_expressions_goes_with_celeba(tmp_path: Path) -> None:
-    for name in ("happy/a.jpg", "sad/b.jpg", "neutral/c.jpg", "surprise/d.jpg"):
-        put_picture(tmp_path / name)
+    put_pictures(tmp_path, ("happy/a.jpg", "sad/b.jpg", "neutral/c.jpg", "surprise/d.jpg"))
     dataset = load(tmp_path, "folder", wanted=["Smiling", "Male"])
     chosen = dataset.with_attributes(["Smiling", "Male"], allow_missing=True)
     assert [sample.name for sample in chosen.samples] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
@@ -130,15 +124,15 @@ def test_a_folder_of_expressions_goes_with_celeba(tmp_path: Path) -> None:
 def test_of_two_folders_the_one_that_was_asked_for_in_other_words_says_yes(
     tmp_path: Path, yes: str, no: str, asked: str
 ) -> None:
-    put_picture(tmp_path / yes / "a.jpg")
-    put_picture(tmp_path / no / "b.jpg")
+    put_pictures(tmp_path / yes, ["a.jpg"])
+    put_pictures(tmp_path / no, ["b.jpg"])
     assert load(tmp_path, attributes=[asked]).labels.tolist() == [[1], [0]]
     assert load(tmp_path, wanted=[asked]).attributes == (yes,)
 
 
 def test_a_folder_of_women_and_others_is_not_turned_round(tmp_path: Path) -> None:
-    put_picture(tmp_path / "woman" / "a.jpg")
-    put_picture(tmp_path / "other" / "b.jpg")
+    put_pictures(tmp_path, ["woman/a.jpg"])
+    put_pictures(tmp_path, ["other/b.jpg"])
     assert load(tmp_path, wanted=["Male"]).attributes == ("woman",)
     with pytest.raises(EdgeError, match="no attribute Male"):
         load(tmp_path, attributes=["Male"])
@@ -305,63 +299,10 @@ def test_names_that_are_not_unicode_do_not_break_the_digest(tmp_path: Path) -> N
 
 
 def test_samples_are_in_name_order_and_any_attribute_can_be_asked_for(tmp_path: Path) -> None:
-    for name in ("b/1.jpg", "a/2.jpg", "c/0.jpg", "a/1.jpg"):
-        put_picture(tmp_path / name)
+    put_pictures(tmp_path, ("b/1.jpg", "a/2.jpg", "c/0.jpg", "a/1.jpg"))
     dataset = load(tmp_path, attributes=["c", "a"])
     assert [s.name for s in dataset.samples] == ["0.jpg", "1.jpg", "1.jpg", "2.jpg"]
     assert dataset.labels.tolist() == [[1, 0], [0, 1], [0, 0], [0, 1]]
-
-
-def test_a_folder_that_is_no_data_set_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(EdgeError, match=r"no data set in .*, which holds nothing") as caught:
-        load(tmp_path)
-    for sign in ("list_attr_celeba.txt", "labels.txt", "training.txt", "fold_0_data.txt"):
-        assert sign in caught.value.hint
-    with pytest.raises(EdgeError, match=r"cannot read .*none: No such file"):
-        load(tmp_path / "none")
-    (tmp_path / "file").touch()
-    with pytest.raises(EdgeError, match=r"cannot read .*file: Not a directory"):
-        load(tmp_path / "file")
-
-
-@pytest.mark.parametrize(
-    ("kind", "sign"),
-    [
-        ("celeba", "list_attr_celeba"),
-        ("genki4k", "labels.txt"),
-        ("mtfl", "training.txt"),
-        ("adience", "faces or aligned"),
-        ("folder", "two or more folders"),
-    ],
-)
-def test_the_wrong_kind_says_what_was_found(tmp_path: Path, kind: str, sign: str) -> None:
-    put_picture(tmp_path / "holiday" / "a.jpg")
-    with pytest.raises(EdgeError, match=rf"looked for .*{sign}.* found holiday"):
-        load(tmp_path, kind)
-
-
-def test_an_unknown_kind_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(EdgeError, match="unknown data set lfw") as caught:
-        load(tmp_path, "lfw")
-    assert "celeba, genki4k, mtfl, adience or folder" in caught.value.hint
-
-
-def test_a_folder_of_data_sets_is_not_taken_for_classes(tmp_path: Path) -> None:
-    put_picture(tmp_path / "genki4k" / "files" / "file0001.jpg")
-    (tmp_path / "genki4k" / "labels.txt").write_text("1\n")
-    put_picture(tmp_path / "mine" / "a.jpg")
-    with pytest.raises(EdgeError, match="its folders are: genki4k") as caught:
-        load(tmp_path)
-    assert caught.value.hint.endswith(f"--data {tmp_path / 'genki4k'}")
-
-
-def test_two_kinds_in_one_folder_must_be_told_apart(tmp_path: Path) -> None:
-    put_picture(tmp_path / "files" / "file0001.jpg")
-    (tmp_path / "labels.txt").write_text("1\n")
-    (tmp_path / "training.txt").touch()
-    with pytest.raises(EdgeError, match="genki4k and mtfl"):
-        load(tmp_path)
-    assert len(load(tmp_path, "genki4k").samples) == 1
 
 
 def test_tensorflow_stays_out() -> None:
