@@ -1,5 +1,6 @@
 """The ideal graphs, and what they reach."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from edge.benchmarks import peak
 from edge.benchmarks.peak import GRAPHS, graph_bytes, measure_peak
 from edge.measure import sample
 from edge.runtime.interpreter import Interpreter
+
+# The best of both is compared, and other processes spoil either: so often are both tried.
+_TURNS = 8
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +54,14 @@ def test_no_face_classifier_is_faster_than_the_peak(reached: dict[str, float]) -
     for model, precision in (("default", "int8"), ("default-float32", "float32")):
         network = Interpreter(read_model(resolve_model(model)).graph, model)
         crop = np.full(network.input.shape[1:], 99, np.uint8)
-        milliseconds = min(sample(lambda: network.run_pixels(crop, (0.0, 255.0)), 50, 0.3))  # noqa: B023
-        rate = network.multiply_adds() / (milliseconds / 1000)
-        # As in a benchmark: before and after, since either may have been disturbed.
-        best = max(reached[precision], measure_peak(1)[precision])
+        milliseconds, best = math.inf, reached[precision]
+        for _ in range(_TURNS):
+            calls = sample(lambda: network.run_pixels(crop, (0.0, 255.0)), 50, 0.3)  # noqa: B023
+            milliseconds = min(milliseconds, *calls)
+            rate = network.multiply_adds() / (milliseconds / 1000)
+            best = max(best, measure_peak(1)[precision])
+            if rate < 1.1 * best:
+                break
         assert 0.05 * best < rate < 1.1 * best
 
 
