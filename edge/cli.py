@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from edge import extras
 from edge.cli_bench import bench
+from edge.cli_run import run
 from edge.errors import EdgeError
 from edge.options import (
     AttributesOption,
@@ -26,7 +27,6 @@ from edge.options import (
     JsonOption,
     KindsOption,
     MaxDropOption,
-    ModelOption,
     NetworkArgument,
     PeopleOption,
     RecipeOption,
@@ -45,7 +45,6 @@ from edge.terminal import complain, forget_output, print_result, say, warn
 if TYPE_CHECKING:
     from edge.modelfile import ModelFile
     from edge.runtime.judge import Judgement, Subject
-    from edge.runtime.screen import Screen
 
 # What a path, its permissions or a full disk are at fault for; any other is a bug.
 _NOT_OURS = {
@@ -121,41 +120,7 @@ def _edge(
     """From a folder of labelled faces to a small, fast model that runs on an edge device."""
 
 
-@app.command(epilog="Example: edge run photos/ --json > faces.jsonl")
-def run(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Picture, folder, video, or rtsp/http address; without one: the camera.",
-        ),
-    ] = None,
-    camera: Annotated[
-        str,
-        typer.Option(envvar="EDGE_CAMERA", metavar="N|/dev/videoN", help="Which camera."),
-    ] = "0",
-    demo: Annotated[bool, typer.Option("--demo", help="Show faces that edge brings.")] = False,
-    model: ModelOption = "default",
-    detector: DetectorOption = None,
-    runtime: RuntimeOption = "auto",
-    frames: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Stop after N frames; the demo stops after 300."),
-    ] = None,
-    threads: ThreadsOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Find faces in pictures, a video or a camera, and say what is true of each."""
-    if demo and source is not None:
-        raise typer.BadParameter("give a SOURCE or --demo, not both")
-    count = thread_count(threads)
-    from edge.runtime.outputs import JsonLines
-    from edge.runtime.pipeline import RunOptions
-    from edge.runtime.pipeline import run as run_pipeline
-
-    options = RunOptions(source=source, camera=camera, demo=demo, frames=frames, model=model,
-                         detector=detector, runtime=runtime, threads=count)  # fmt: skip
-    run_pipeline(options, JsonLines(sys.stdout) if as_json else _screen(), warn=warn)
+app.command(epilog="Example: edge run photos/ --json > faces.jsonl")(run)
 
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")
@@ -391,9 +356,3 @@ def _described(model: "ModelFile") -> dict[str, Any]:
 
     file = {"file": readable(str(model.path)), "size_bytes": model.path.stat().st_size}
     return file | {"sha256": model.sha256} | model.card.to_json()
-
-
-def _screen() -> "Screen":
-    from edge.runtime.screen import Screen
-
-    return Screen(sys.stdout)

@@ -22,7 +22,13 @@ ARROWS = {
     "benchmarks": set(STAGES),
 }
 # The front door reaches every stage, but only once a command runs.
-FRONT_DOOR = ("edge/cli.py", "edge/cli_bench.py", "edge/extras.py", "edge/terminal.py")
+FRONT_DOOR = (
+    "edge/cli.py",
+    "edge/cli_bench.py",
+    "edge/cli_run.py",
+    "edge/extras.py",
+    "edge/terminal.py",
+)
 
 # Where a heavy or optional package may be imported: at the top of a module, or inside a function.
 AT_TOP = {"tensorflow": ("train/", "convert/"), "keras": ("train/", "convert/")}

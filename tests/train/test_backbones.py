@@ -217,6 +217,14 @@ def test_a_saved_network_says_the_same(name, tmp_path):
     assert np.array_equal(model(crops), load_keras(tmp_path / "model.keras")(crops))
 
 
+@pytest.mark.parametrize("name", ["mobilenet-v2", "mobilenet-v3-small"])
+def test_batch_statistics_forget_what_they_began_with_within_a_small_training(name):
+    network = networks.build(name, InputContract(width=32, height=32), 1)
+    norms = [one for one in network.layers if type(one).__name__ == "BatchNormalization"]
+    assert norms
+    assert max(norm.momentum for norm in norms) ** 1000 < 1e-4
+
+
 def test_a_network_trains_in_bfloat16_with_float32_weights():
     model = networks.build("efficientnet-b0", small("efficientnet-b0"), 2, policy="mixed_bfloat16")
     assert {weight.dtype for weight in model.weights} == {"float32"}
