@@ -129,21 +129,18 @@ class InputContract:
         cosine, sine = math.cos(angle), math.sin(angle)
         # Picture position (continuous, pixel centres at .5) of a crop position:
         # p = linear @ (u - crop centre) + center.
-        linear = np.array(
-            [[cosine * steps[0], -sine * steps[1]], [sine * steps[0], cosine * steps[1]]]
-        )
-        offset = np.array(center) - linear @ (self.width / 2, self.height / 2)
+        a, b, c, d = cosine * steps[0], -sine * steps[1], sine * steps[0], cosine * steps[1]
+        x = center[0] - (a * self.width / 2 + b * self.height / 2)
+        y = center[1] - (c * self.width / 2 + d * self.height / 2)
         if self.kernel == "area" and min(steps) >= 2:
-            picture, linear, offset = _shrink(
-                picture,
-                linear,
-                offset,
-                min(int(min(steps)), *picture.shape[:2]),
-                (self.width, self.height),
-                _BORDERS[self.border],
-            )
+            factor = min(int(min(steps)), *picture.shape[:2])
+            across = _reach(x, a * self.width, b * self.height, factor, picture.shape[1])
+            down = _reach(y, c * self.width, d * self.height, factor, picture.shape[0])
+            picture = _block_means(picture, across, down, factor, _BORDERS[self.border])
+            a, b, c, d = a / factor, b / factor, c / factor, d / factor
+            x, y = x / factor - across.start, y / factor - down.start
         # OpenCV counts pixel centres as whole numbers.
-        matrix = np.column_stack([linear, offset + linear @ (0.5, 0.5) - 0.5])
+        matrix = np.array(((a, b, x + (a + b) / 2 - 0.5), (c, d, y + (c + d) / 2 - 0.5)))
         crop = cv2.warpAffine(
             picture,
             matrix,
@@ -197,32 +194,35 @@ class InputContract:
                 )
 
 
-def _shrink(
-    picture: Picture,
-    linear: np.ndarray,
-    offset: np.ndarray,
-    factor: int,
-    size: tuple[int, int],
-    border: int,
-) -> tuple[Picture, np.ndarray, np.ndarray]:
-    """Average blocks of `factor` × `factor` pixels, only where the crop will look.
+def _reach(start: float, first: float, second: float, factor: int, limit: int) -> range:
+    """Return the blocks of `factor` pixels along one axis where a crop looks, with some room.
 
     Blocks begin at multiples of `factor` in the picture: what a crop shows of a place does not
     depend on how far it reaches.
+
+    Args:
+        start: Where the crop's first corner lies, in pixels.
+        first: From there to the end of its first side.
+        second: From there to the end of its second side.
+        factor: Pixels of a block.
+        limit: Pixels of the picture.
     """
-    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], size]) @ linear.T + offset
-    limits = np.array([picture.shape[1], picture.shape[0]])
-    last = (limits - 1) // factor
-    low = np.clip(np.floor(corners.min(0) / factor) - 2, 0, last).astype(int) * factor
-    high = (np.clip(np.ceil(corners.max(0) / factor) + 2, low / factor + 1, last + 1)).astype(int)
-    high *= factor
-    region = picture[low[1] : high[1], low[0] : high[0]]
-    short = np.maximum(high - limits, 0)
-    if short.any():
-        region = cv2.copyMakeBorder(region, 0, int(short[1]), 0, int(short[0]), border)
-    columns, rows = (high - low) // factor
-    small = cv2.resize(region, (int(columns), int(rows)), interpolation=cv2.INTER_AREA)
-    return small, linear / factor, (offset - low) / factor
+    corners = (start, start + first, start + second, start + first + second)
+    last = (limit - 1) // factor
+    low = min(max(math.floor(min(corners) / factor) - 2, 0), last)
+    return range(low, min(max(math.ceil(max(corners) / factor) + 2, low + 1), last + 1))
+
+
+def _block_means(picture: Picture, across: range, down: range, factor: int, border: int) -> Picture:
+    """Average blocks of `factor` × `factor` pixels, of those alone that are asked for."""
+    rows, columns = picture.shape[:2]
+    bottom, right = down.stop * factor, across.stop * factor
+    region = picture[down.start * factor : bottom, across.start * factor : right]
+    if bottom > rows or right > columns:
+        region = cv2.copyMakeBorder(
+            region, 0, max(bottom - rows, 0), 0, max(right - columns, 0), border
+        )
+    return cv2.resize(region, (len(across), len(down)), interpolation=cv2.INTER_AREA)
 
 
 def _require(valid: bool, name: str, expected: str, found: object) -> None:

@@ -7,6 +7,7 @@ MediaPipe publishes for the same two files.
 
 import math
 from dataclasses import dataclass
+from operator import mul
 
 import cv2
 import numpy as np
@@ -19,9 +20,16 @@ from edge.runtime.interpreter import Interpreter
 
 Floats = NDArray[np.float32]
 
+# Columns of a face, and its score.
+Candidate = tuple[list[float], float]
+
 # Columns of a decoded face: x, y, width, height, then six (x, y) points, of which the first two
 # are the eyes (the person's right one first, which stands left in the picture).
 _COLUMNS = 16
+# As many as a detection is made of.
+_USED = 8
+
+_PIXEL, _ONE = np.float32(1 / 127.5), np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,9 @@ class BlazeFace:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self._size = variant.size
-        self._anchors = anchor_centers(variant)
+        self._anchors = np.tile(anchor_centers(variant) * variant.size, _COLUMNS // 2)
+        self._anchors[:, 2:4] = 0  # a width and a height have no place
+        self._letterbox = Letterbox(variant.size)
         self._min_score = min_score
         self._max_overlap = max_overlap
         self.network = Interpreter(
@@ -76,19 +85,12 @@ class BlazeFace:
         Returns:
             Detections in falling order of score.
         """
-        height, width = picture.shape[:2]
-        outputs = self.network.run(letterbox(picture, self._size))
-        faces, scores = decode(
-            outputs[self._boxes][0],
-            outputs[self._scores][0, :, 0],
-            self._anchors,
-            self._size,
-            self._min_score,
-        )
-        faces, scores = merge_overlapping(faces, scores, self._max_overlap)
+        outputs = self.network.run(self._letterbox(picture))
+        boxes, logits = outputs[self._boxes][0], outputs[self._scores][0, :, 0]
+        found = decode(boxes, logits, self._anchors, self._min_score)
         return [
-            _detection(face, score, width, height)
-            for face, score in zip(faces.tolist(), scores.tolist(), strict=True)
+            self._letterbox.detection(face, score, picture)
+            for face, score in merge_overlapping(found, self._max_overlap)
         ]
 
 
@@ -106,103 +108,129 @@ def anchor_centers(variant: Variant) -> Floats:
     return np.concatenate(centers).astype(np.float32)
 
 
-def letterbox(picture: Picture, size: int) -> Floats:
-    """Scale a picture into a black square, keeping its shape, as the network wants it.
+class Letterbox:
+    """Scales pictures into a black square, keeping their shape, as the network wants them.
 
     Samples bilinearly without averaging first and maps corner to corner, which is what MediaPipe
     does; the same boxes depend on it.
 
     Args:
-        picture: uint8 (height, width, 3), BGR.
         size: Side of the square in pixels.
-
-    Returns:
-        float32 (size, size, 3), RGB, -1 to 1.
     """
-    height, width = picture.shape[:2]
-    scale = size / max(width, height)
-    matrix = np.array(
-        [[scale, 0, (size - width * scale) / 2], [0, scale, (size - height * scale) / 2]]
-    )
-    square = cv2.warpAffine(
-        picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=square)
-    values = np.multiply(square, np.float32(1 / 127.5))
-    values -= 1
-    return values
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._square = np.empty((size, size, 3), np.uint8)
+        self._values = np.empty((size, size, 3), np.float32)
+
+    def __call__(self, picture: Picture) -> Floats:
+        """Scale a picture.
+
+        Args:
+            picture: uint8 (height, width, 3), BGR.
+
+        Returns:
+            float32 (size, size, 3), RGB, -1 to 1; the next call writes over it.
+        """
+        height, width = picture.shape[:2]
+        size, square, values = self._size, self._square, self._values
+        scale = size / max(width, height)
+        matrix = np.array(
+            ((scale, 0, (size - width * scale) / 2), (0, scale, (size - height * scale) / 2))
+        )
+        cv2.warpAffine(
+            picture, matrix, (size, size), dst=square,
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        )  # fmt: skip
+        cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=square)
+        np.multiply(square, _PIXEL, out=values)
+        return np.subtract(values, _ONE, out=values)
+
+    def detection(self, face: list[float], score: float, picture: Picture) -> Detection:
+        """Map a face in the square back to the picture that it was found in.
+
+        Args:
+            face: x, y, width, height, then at least two points, in pixels of the square.
+            score: 0 to 1.
+            picture: As it was scaled.
+        """
+        height, width = picture.shape[:2]
+        side = max(width, height)
+        across, down = side / (self._size * width), side / (self._size * height)
+        left, top = (1 - side / width) / 2, (1 - side / height) / 2
+        x, y, box_width, box_height, right_x, right_y, left_x, left_y = face[:8]
+        return Detection(
+            Box(x * across + left, y * down + top, box_width * across, box_height * down),
+            score,
+            (
+                (right_x * across + left, right_y * down + top),
+                (left_x * across + left, left_y * down + top),
+            ),
+        )
 
 
-def decode(
-    boxes: Floats, logits: Floats, anchors: Floats, size: int, min_score: float
-) -> tuple[Floats, Floats]:
+def decode(boxes: Floats, logits: Floats, anchors: Floats, min_score: float) -> list[Candidate]:
     """Turn the network's outputs into faces above a score.
 
     Args:
         boxes: float32 (anchors, 16), offsets from the anchors in input pixels.
         logits: float32 (anchors,), scores before the sigmoid.
-        anchors: From `anchor_centers`.
-        size: Side of the input in pixels.
+        anchors: float32 (anchors, 16), what each column is an offset from, in input pixels: the
+            centre of the anchor, 0 for width and height.
         min_score: 0 to 1.
 
     Returns:
-        Faces, float32 (n, 16): x, y, width, height, then six points, normalised to the input;
-        and their scores, float32 (n,); in falling order of score.
+        Faces in input pixels, x and y being those of the centre, and scores; the best first.
     """
-    kept = np.flatnonzero(logits >= math.log(min_score / (1 - min_score)))
-    one = np.float32(1)
-    scores = one / (one + np.exp(-np.clip(logits[kept], -80, 80)))
-    order = np.argsort(-scores, kind="stable")
-    kept, scores = kept[order], scores[order]
-    faces = boxes[kept] / np.float32(size)
-    centers = anchors[kept]
-    faces[:, 0:2] += centers - faces[:, 2:4] / 2
-    faces[:, 4:] += np.tile(centers, 6)
-    return faces, scores
+    kept = (logits >= math.log(min_score / (1 - min_score))).nonzero()[0]
+    faces = (boxes[kept] + anchors[kept]).tolist()
+    scores = [1 / (1 + math.exp(-min(logit, 80))) for logit in logits[kept].tolist()]
+    return sorted(zip(faces, scores, strict=True), key=lambda candidate: -candidate[1])
 
 
-def merge_overlapping(faces: Floats, scores: Floats, max_overlap: float) -> tuple[Floats, Floats]:
+def merge_overlapping(found: list[Candidate], max_overlap: float) -> list[Candidate]:
     """Weighted non-maximum suppression: each face becomes the score-weighted mean of its group.
 
+    A handful of anchors see each face: plain numbers are faster here than arrays of them.
+
     Args:
-        faces: From `decode`, in falling order of score.
-        scores: From `decode`.
+        found: From `decode`, the best first.
         max_overlap: IoU above which two detections are one face.
 
     Returns:
-        Faces and scores of the groups; a group's score is that of its best member.
+        Each group's face, x and y being those of its corner, and the score of its best member.
     """
-    merged, best = [], []
-    while len(faces):
-        group = _overlaps(faces[0], faces) > max_overlap
-        group[0] = True  # a box without area overlaps nothing, itself included
-        weights = scores[group]
-        merged.append(weights @ faces[group] / weights.sum())
-        best.append(scores[0])
-        faces, scores = faces[~group], scores[~group]
-    return np.array(merged, np.float32).reshape(-1, _COLUMNS), np.array(best, np.float32)
+    merged = []
+    while found:
+        best, score = found[0]
+        group = found[:1]  # even if it overlaps nothing, itself included: a box without area
+        others = []
+        for other in found[1:]:
+            (group if _overlap(best, other[0]) > max_overlap else others).append(other)
+        weights = [weight for _, weight in group]
+        total = sum(weights)
+        face = [
+            sum(map(mul, weights, column)) / total
+            for column in zip(*(one[:_USED] for one, _ in group), strict=True)
+        ]
+        face[0] -= face[2] / 2
+        face[1] -= face[3] / 2
+        merged.append((face, score))
+        found = others
+    return merged
 
 
-def _overlaps(face: Floats, others: Floats) -> Floats:
-    """Return the IoU of one face with each of several."""
-    low = np.maximum(face[:2], others[:, :2])
-    high = np.minimum(face[:2] + face[2:4], others[:, :2] + others[:, 2:4])
-    sides = np.maximum(high - low, 0)
-    shared = sides[:, 0] * sides[:, 1]
-    total = face[2] * face[3] + others[:, 2] * others[:, 3] - shared
-    return shared / np.maximum(total, np.finfo(np.float32).tiny)
-
-
-def _detection(face: list[float], score: float, width: int, height: int) -> Detection:
-    """Map a decoded face from the padded square back to a picture of `width` × `height`."""
-    side = max(width, height)
-    left, top = (side - width) / 2, (side - height) / 2
-    x, y, box_width, box_height, right_x, right_y, left_x, left_y = (v * side for v in face[:8])
-    return Detection(
-        Box((x - left) / width, (y - top) / height, box_width / width, box_height / height),
-        score,
-        (
-            ((right_x - left) / width, (right_y - top) / height),
-            ((left_x - left) / width, (left_y - top) / height),
-        ),
+def _overlap(one: list[float], other: list[float]) -> float:
+    """Return the IoU of two boxes: centre x, y, width, height."""
+    x, y, width, height = one[:4]
+    other_x, other_y, other_width, other_height = other[:4]
+    across = min(x + width / 2, other_x + other_width / 2) - max(
+        x - width / 2, other_x - other_width / 2
     )
+    down = min(y + height / 2, other_y + other_height / 2) - max(
+        y - height / 2, other_y - other_height / 2
+    )
+    if across <= 0 or down <= 0:
+        return 0.0
+    shared = across * down
+    return shared / (width * height + other_width * other_height - shared)

@@ -387,7 +387,7 @@ def _pixel_table(graph_input: dict[str, Any], value_range: tuple[float, float]) 
 def _real(raw: NDArray[Any], output: dict[str, Any]) -> NDArray[np.float32]:
     """Return the values that an output tensor stands for."""
     scale, zero = output["quantization"]
-    if np.issubdtype(raw.dtype, np.integer) and scale:
+    if scale and raw.dtype.kind in "iu":
         # Widen before subtracting: the zero point does not fit the raw type.
         return (raw.astype(np.int32) - zero).astype(np.float32) * np.float32(scale)
     return raw.astype(np.float32, copy=False)

@@ -10,9 +10,9 @@ from edge.runtime.blazeface import (
     FULL_RANGE,
     SHORT_RANGE,
     BlazeFace,
+    Letterbox,
     anchor_centers,
     decode,
-    letterbox,
     merge_overlapping,
 )
 
@@ -27,8 +27,8 @@ def detector():
     return BlazeFace()
 
 
-def face_row(x, y, side, points=0.5):
-    return np.array([x, y, side, side, *[points] * 12], np.float32)
+def candidate(x, y, side, score, points=0.5):
+    return [x, y, side, side, *[points] * 12], score
 
 
 @pytest.mark.parametrize(("variant", "count"), [(SHORT_RANGE, 896), (FULL_RANGE, 2304)])
@@ -49,7 +49,7 @@ def test_anchors_run_along_rows_and_share_their_cell():
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (7, 3), (33, 33)])
 def test_letterbox_fills_one_side_and_blackens_the_rest(height, width):
     white = np.full((height, width, 3), 255, np.uint8)
-    square = letterbox(white, 128)
+    square = Letterbox(128)(white)
     assert square.shape == (128, 128, 3)
     assert square.dtype == np.float32
     assert square[64, 64] == pytest.approx([1, 1, 1], abs=0.02)
@@ -62,60 +62,59 @@ def test_letterbox_fills_one_side_and_blackens_the_rest(height, width):
 def test_letterbox_gives_red_first():
     blue = np.zeros((50, 50, 3), np.uint8)
     blue[..., 0] = 255
-    assert letterbox(blue, 128)[20, 20] == pytest.approx([-1, -1, 1], abs=1e-6)
+    assert Letterbox(128)(blue)[20, 20] == pytest.approx([-1, -1, 1], abs=1e-6)
 
 
 def test_decode_adds_offsets_to_the_anchor_and_drops_low_scores():
-    anchors = np.array([[0.25, 0.5], [0.75, 0.5]], np.float32)
+    places = np.array([[32, 64], [96, 64]], np.float32)
+    anchors = np.hstack([places, np.zeros((2, 2), np.float32), np.tile(places, 6)])
     boxes = np.zeros((2, 16), np.float32)
     boxes[1] = [12.8, -12.8, 64, 32, *[12.8, 0] * 6]
     logits = np.array([-0.1, np.log(3)], np.float32)
-    faces, scores = decode(boxes, logits, anchors, 128, 0.5)
-    assert scores == pytest.approx([0.75])
-    assert faces[0, :4] == pytest.approx([0.85 - 0.25, 0.4 - 0.125, 0.5, 0.25])
-    assert faces[0, 4:].reshape(6, 2) == pytest.approx(np.tile([0.85, 0.5], (6, 1)))
+    [(face, score)] = decode(boxes, logits, anchors, 0.5)
+    assert score == pytest.approx(0.75)
+    assert face[:4] == pytest.approx([108.8, 51.2, 64, 32])
+    assert face[4:] == pytest.approx([108.8, 64] * 6)
 
 
 def test_decode_puts_the_best_first_and_bears_any_logit():
-    anchors = np.full((4, 2), 0.5, np.float32)
+    some = np.full((4, 16), 0.5, np.float32)
     logits = np.array([1, 1e4, -1e4, 2], np.float32)
-    _, scores = decode(np.zeros((4, 16), np.float32), logits, anchors, 128, 0.5)
-    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+    scores = [score for _, score in decode(some, logits, some, 0.5)]
+    assert scores == sorted(scores, reverse=True)
     assert len(scores) == 3
     assert scores[0] == 1
 
 
 def test_decode_of_nothing_is_nothing():
-    anchors = anchor_centers(SHORT_RANGE)
-    logits = np.full(896, -9, np.float32)
-    faces, scores = decode(np.ones((896, 16), np.float32), logits, anchors, 128, 0.5)
-    faces, scores = merge_overlapping(faces, scores, 0.3)
-    assert faces.shape == (0, 16)
-    assert scores.shape == (0,)
+    some = np.ones((896, 16), np.float32)
+    found = decode(some, np.full(896, -9, np.float32), some, 0.5)
+    assert merge_overlapping(found, 0.3) == []
 
 
 def test_merging_weighs_by_score_and_keeps_the_best_score():
-    faces = np.stack([face_row(0, 0, 1, 0.2), face_row(0.1, 0, 1, 0.6), face_row(5, 5, 1)])
-    merged, scores = merge_overlapping(faces, np.array([0.9, 0.6, 0.5], np.float32), 0.3)
-    assert scores.tolist() == pytest.approx([0.9, 0.5])
-    assert merged[0, 0] == pytest.approx(0.1 * 0.6 / 1.5)
-    assert merged[0, 4] == pytest.approx((0.2 * 0.9 + 0.6 * 0.6) / 1.5)
-    assert merged[1] == pytest.approx(faces[2])
+    lone = candidate(5, 5, 1, 0.5)
+    found = [candidate(0.5, 0.5, 1, 0.9, 0.2), candidate(0.6, 0.5, 1, 0.6, 0.6), lone]
+    (face, score), (other, _) = merge_overlapping(found, 0.3)
+    assert score == 0.9
+    assert face[0] == pytest.approx(0.1 * 0.6 / 1.5)
+    assert face[4] == pytest.approx((0.2 * 0.9 + 0.6 * 0.6) / 1.5)
+    assert other[:4] == pytest.approx([4.5, 4.5, 1, 1])
 
 
 def test_merging_compares_with_the_best_only():
     """A third box that overlaps the second but not the first is a face of its own."""
-    faces = np.stack([face_row(0, 0, 1), face_row(0.4, 0, 1), face_row(0.8, 0, 1)])
-    merged, _ = merge_overlapping(faces, np.array([0.9, 0.8, 0.7], np.float32), 0.3)
-    assert len(merged) == 2
-    assert merged[1, 0] == pytest.approx(0.8)
+    found = [candidate(0, 0, 1, 0.9), candidate(0.4, 0, 1, 0.8), candidate(0.8, 0, 1, 0.7)]
+    merged = merge_overlapping(found, 0.3)
+    assert [score for _, score in merged] == [0.9, 0.7]
+    assert merged[1][0][0] == pytest.approx(0.3)
 
 
 def test_merging_ends_with_boxes_without_area():
-    faces = np.stack([face_row(0, 0, 0), face_row(0, 0, 0), face_row(0.5, 0.5, -1)])
-    merged, scores = merge_overlapping(faces, np.ones(3, np.float32), 0.3)
-    assert len(merged) == len(scores) == 3
-    assert np.isfinite(merged).all()
+    found = [candidate(0, 0, 0, 1), candidate(0, 0, 0, 1), candidate(0.5, 0.5, -1, 1)]
+    merged = merge_overlapping(found, 0.3)
+    assert len(merged) == 3
+    assert np.isfinite([face for face, _ in merged]).all()
 
 
 @pytest.mark.parametrize("variant", [SHORT_RANGE, FULL_RANGE])
