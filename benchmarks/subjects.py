@@ -22,6 +22,7 @@ from edge.quiet import quiet
 from edge.runtime.classifier import Classifier, FaceClassifier
 from edge.runtime.detectors import DETECTORS, Detector, create_detector
 from edge.runtime.interpreter import RUNTIMES, Interpreter
+from edge.runtime.locator import Locator
 from edge.runtime.pipeline import Pipeline
 from edge.runtime.sources import Frame, Source
 
@@ -199,7 +200,7 @@ def _pipeline(case: Case, files: Files) -> Subject:
     first, _, second = case.runtime.partition("+")
     classifier, about = _open_classifier(case, second or first, files)
     name = "mediapipe" if first == "mediapipe" else classifier.contract.detector
-    results = Pipeline(_open_detector(name, case), classifier).results(
+    results = Pipeline(Locator(_open_detector(name, case)).locate, classifier).results(
         _Endless(np.load(files["inputs"]))
     )
     stages: dict[str, list[float]] = {name: [] for name in _STAGES}

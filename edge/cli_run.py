@@ -1,54 +1,121 @@
 """The front door of the pipeline: `edge run`."""
 
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edge.options import (
-    DetectorOption,
-    JsonOption,
-    ModelOption,
-    RuntimeOption,
-    ThreadsOption,
-    thread_count,
-)
+from edge.options import DetectorOption, JsonOption, ModelOption, thread_count
 from edge.terminal import warn
+
+_SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
+
+_Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Picture, folder, video, or rtsp/http address; without one: the camera.",
+    ),
+]
+_Camera = Annotated[
+    str,
+    typer.Option(envvar="EDGE_CAMERA", metavar="N|/dev/videoN|picamera", help="Which camera."),
+]
+_CameraSize = Annotated[
+    str | None,
+    typer.Option(envvar="EDGE_CAMERA_SIZE", metavar="WxH", help="Frames to ask the camera for."),
+]
+_CameraFps = Annotated[
+    float | None,
+    typer.Option(envvar="EDGE_CAMERA_FPS", metavar="N", help="Frames a second to ask it for."),
+]
+_CameraFormat = Annotated[
+    str | None,
+    typer.Option(envvar="EDGE_CAMERA_FORMAT", metavar="CODE", help="Pixels to ask it for: MJPG…"),
+]
+_UntilLost = Annotated[
+    bool,
+    typer.Option("--until-lost", help="End when a camera or stream is lost; else wait for it."),
+]
+_Demo = Annotated[bool, typer.Option("--demo", help="Show faces that edge brings.")]
+_Frames = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Stop after N frames; the demo stops after 300."),
+]
+_DetectEvery = Annotated[
+    int,
+    typer.Option(min=1, metavar="N", help="Detect in every Nth frame, follow faces in between."),
+]
+_Steady = Annotated[
+    bool, typer.Option("--steady", help="Average over a quarter of a second: labels are calm.")
+]
+_Runtime = Annotated[
+    str,
+    typer.Option(
+        envvar="EDGE_RUNTIME",
+        metavar="NAME",
+        help="auto (the fastest that answers right), litert, openvino, tflite-runtime or "
+        "tensorflow.",
+    ),
+]
+_Threads = Annotated[
+    str,
+    typer.Option(
+        envvar="EDGE_THREADS",
+        metavar="N|auto",
+        help="Threads of each network; auto is what is the fastest, at most half of the cores.",
+    ),
+]
 
 
 def run(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Picture, folder, video, or rtsp/http address; without one: the camera.",
-        ),
-    ] = None,
-    camera: Annotated[
-        str,
-        typer.Option(envvar="EDGE_CAMERA", metavar="N|/dev/videoN", help="Which camera."),
-    ] = "0",
-    demo: Annotated[bool, typer.Option("--demo", help="Show faces that edge brings.")] = False,
+    source: _Source = None,
+    camera: _Camera = "0",
+    camera_size: _CameraSize = None,
+    camera_fps: _CameraFps = None,
+    camera_format: _CameraFormat = None,
+    until_lost: _UntilLost = False,
+    demo: _Demo = False,
+    frames: _Frames = None,
     model: ModelOption = "default",
     detector: DetectorOption = None,
-    runtime: RuntimeOption = "auto",
-    frames: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Stop after N frames; the demo stops after 300."),
-    ] = None,
-    threads: ThreadsOption = "auto",
+    detect_every: _DetectEvery = 1,
+    steady: _Steady = False,
+    runtime: _Runtime = "auto",
+    threads: _Threads = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in pictures, a video or a camera, and say what is true of each."""
     if demo and source is not None:
         raise typer.BadParameter("give a SOURCE or --demo, not both")
-    count = thread_count(threads)
+    count = None if threads == "auto" else thread_count(threads)
+    size = _size(camera_size)
     from edge.runtime.outputs import JsonLines
-    from edge.runtime.pipeline import Output, RunOptions
-    from edge.runtime.pipeline import run as run_pipeline
+    from edge.runtime.run import Output, RunOptions
+    from edge.runtime.run import run as run_pipeline
     from edge.runtime.screen import Screen
+    from edge.runtime.sources import CameraSettings
 
-    options = RunOptions(source=source, camera=camera, demo=demo, frames=frames, model=model,
-                         detector=detector, runtime=runtime, threads=count)  # fmt: skip
+    options = RunOptions(
+        source=source, camera=camera, demo=demo, frames=frames, model=model, detector=detector,
+        detect_every=detect_every, steady=steady, runtime=runtime, threads=count,
+        asked=CameraSettings(size=size, fps=camera_fps, format=camera_format),
+        until_lost=until_lost,
+    )  # fmt: skip
     output: Output = JsonLines(sys.stdout) if as_json else Screen(sys.stdout)
-    run_pipeline(options, output, warn=warn)
+    run_pipeline(options, output, warn=warn, reference=_reference)
+
+
+def _size(words: str | None) -> tuple[int, int] | None:
+    found = _SIZE.fullmatch(words) if words else None
+    if words and not found:
+        raise typer.BadParameter(f"--camera-size is {words}, expected such as 640x480")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _reference(sha256: str) -> dict[str, Any] | None:
+    """Look a model up in the committed figures, once a run is over."""
+    from edge.benchmarks.reference import reference_of
+
+    return reference_of(sha256)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,15 @@ def fingerprint(threads: int, runtime: str) -> dict[str, Any]:
         "memory": _memory_bytes(),
         "os": _os(),
         "python": platform.python_version(),
-        "versions": _versions() | {"runtime": runtime},
+        "versions": versions(_PACKAGES) | {"runtime": runtime},
         "threads": threads,
     }
+
+
+def processor() -> tuple[str | None, list[str]]:
+    """Return the processor's name and the instructions that decide its speed, as `fingerprint`."""
+    info = _cpu_info()
+    return _cpu(info), _isa(info)
 
 
 def usable_cores() -> int:
@@ -196,9 +203,10 @@ def _os() -> str:
     return f"{name}, kernel {system.release}"
 
 
-def _versions() -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of some packages that are installed."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

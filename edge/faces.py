@@ -71,9 +71,11 @@ class Face:
         labels: The attributes at or above the model's thresholds; of the task "identity", the one
             person that the face is taken for.
         task: One of `edge.modelfile.TASKS`.
+        id: The same for one face in all frames of a run; None where frames are unrelated pictures.
     """
 
     detection: Detection
     attributes: dict[str, float]
     labels: tuple[str, ...]
     task: str = "attributes"
+    id: int | None = None

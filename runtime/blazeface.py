@@ -204,7 +204,7 @@ def merge_overlapping(found: list[Candidate], max_overlap: float) -> list[Candid
     while found:
         best, score = found[0]
         group = found[:1]  # even if it overlaps nothing, itself included: a box without area
-        others = []
+        others: list[Candidate] = []
         for other in found[1:]:
             (group if _overlap(best, other[0]) > max_overlap else others).append(other)
         weights = [weight for _, weight in group]

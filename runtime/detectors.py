@@ -2,9 +2,13 @@
 
 from typing import Protocol
 
+from edge.assets import assets, fetch
 from edge.contract import InputContract, Picture
 from edge.errors import EdgeError
 from edge.faces import Detection
+from edge.runtime.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
+from edge.runtime.choice import Choice, candidates, choose
+from edge.runtime.trial import detector_trial
 
 DETECTORS = ("blazeface", "blazeface-full", "mediapipe", "yunet", "haar")
 
@@ -28,8 +32,6 @@ def create_detector(name: str, *, runtime: str = "auto", threads: int = 1) -> De
         EdgeError: The name is unknown, or what the detector needs is not here.
     """
     if name in ("blazeface", "blazeface-full"):
-        from edge.runtime.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
-
         variant = SHORT_RANGE if name == "blazeface" else FULL_RANGE
         return BlazeFace(variant, runtime=runtime, threads=threads)
     if name == "mediapipe":
@@ -41,6 +43,28 @@ def create_detector(name: str, *, runtime: str = "auto", threads: int = 1) -> De
 
         return YuNet(threads=threads) if name == "yunet" else HaarCascade(threads=threads)
     raise EdgeError(f"unknown detector {name}", f"choose one of {', '.join(DETECTORS)}")
+
+
+def choose_detector(name: str, *, runtime: str, threads: int | None) -> tuple[Detector, Choice]:
+    """Load a detector, on the engine and threads that suit it best here.
+
+    Args:
+        name: One of `DETECTORS`.
+        runtime: As `edge.runtime.choice.choose`; heeded by the detectors that run on one.
+        threads: As `edge.runtime.choice.choose`.
+
+    Raises:
+        EdgeError: As `create_detector`.
+    """
+    if name in ("blazeface", "blazeface-full"):
+        variant = SHORT_RANGE if name == "blazeface" else FULL_RANGE
+        graph = fetch(variant.asset).read_bytes()
+        chosen = choose(graph, assets()[variant.asset].sha256, name, detector_trial(variant.size),
+                        runtime=runtime, threads=threads)  # fmt: skip
+    else:
+        _, count = candidates(threads=threads)[-1]
+        chosen = Choice(runtime=name, threads=count, measured_ms={}, refused={})
+    return create_detector(name, runtime=chosen.runtime, threads=chosen.threads), chosen
 
 
 def other_than_trained(name: str, contract: InputContract) -> list[str]:

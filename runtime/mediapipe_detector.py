@@ -36,7 +36,7 @@ class MediaPipeDetector:
     def __init__(self, *, threads: int = 1) -> None:
         del threads
         model = str(fetch("blazeface"))
-        self._mediapipe = _import_mediapipe()
+        self._mediapipe = import_mediapipe()
         tasks = self._mediapipe.tasks
         options = tasks.vision.FaceDetectorOptions(
             base_options=tasks.BaseOptions(model_asset_path=model),
@@ -113,7 +113,12 @@ def _unbounded(origin: int, center: float, side: float) -> float:
     return min(center - side / 2, 0.5) if origin == 0 else origin + 0.5
 
 
-def _import_mediapipe() -> Any:
+def import_mediapipe() -> Any:
+    """Import MediaPipe without its words.
+
+    Raises:
+        EdgeError: It, or a system library that it needs, is not installed.
+    """
     try:
         with quiet(Exception):
             import mediapipe

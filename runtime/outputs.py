@@ -67,7 +67,8 @@ def _finite(value: Any) -> Any:
 
 
 def _face(face: Face, columns: int, rows: int) -> dict[str, Any]:
-    return {
+    known = {} if face.id is None else {"id": face.id}
+    return known | {
         "box": face.detection.box.in_whole_pixels(columns, rows),
         "score": round(face.detection.score, 4),
         "attributes": {name: round(value, 6) for name, value in face.attributes.items()},

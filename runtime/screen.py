@@ -67,7 +67,7 @@ class Screen:
         if self._last is not None:
             self._print("")
             self._console.print(faces_table(self._last))
-        self._console.print(latency_table(summary["latency_ms"]))
+        self._console.print(latency_table(summary))
         for line in _summary_lines(summary):
             self._print(line)
 
@@ -98,20 +98,25 @@ def faces_table(result: Result) -> Table:
         table.add_column(Text(name), justify="right", no_wrap=True)
     for number, face in enumerate(result.faces[:_MAX_FACES], 1):
         place = ", ".join(map(str, face.detection.box.in_whole_pixels(columns, rows)))
-        table.add_row(str(number), place, f"{face.detection.score:.2f}", *_values(face))
+        table.add_row(str(face.id or number), place, f"{face.detection.score:.2f}", *_values(face))
     return table
 
 
-def latency_table(latency_ms: dict[str, dict[str, float | None]]) -> Table:
-    """Return the statistics of each stage, in milliseconds."""
+def latency_table(summary: dict[str, Any]) -> Table:
+    """Return the statistics of each stage, in milliseconds, beside those of the reference."""
+    latency_ms, reference = summary["latency_ms"], summary.get("reference")
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("latency, ms")
     columns = ("mean", "p50", "p95", "p99", "max")
-    for column in columns:
+    for column in (*columns, *(("x86 p50", "p50 : x86") if reference else ())):
         table.add_column(column, justify="right")
     for stage in STAGES:
-        values = [latency_ms[stage][column] for column in columns]
-        table.add_row(stage, *("–" if value is None else f"{value:.2f}" for value in values))
+        cells = [_or_dash(latency_ms[stage][column], ".2f") for column in columns]
+        if reference:
+            times = reference["times"].get(stage)
+            theirs = reference["p50_ms"][stage] if stage in reference["times"] else None
+            cells += [_or_dash(theirs, ".2f"), "–" if times is None else f"{times:.2f}×"]
+        table.add_row(stage, *cells)
     return table
 
 
@@ -229,14 +234,30 @@ def _attribute(face: Face, name: str) -> Text:
 
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     """Return what a run adds up to, beside its latency."""
-    model = summary["model"]
-    fps, unreadable = summary["fps"], summary["unreadable"]
+    model, reference = summary["model"], summary.get("reference")
+    frames, dropped = summary["frames"], summary["dropped"]
     lines = [
-        f"frames        {summary['frames']}, {summary['dropped']} dropped, {fps:.1f} FPS",
+        f"frames        {frames}, {dropped} dropped, {summary['fps']:.1f} FPS",
         f"first result  {summary['first_result_ms']:.0f} ms after the start",
         f"model         {model['name']} {model['variant']}, sha256 {model['sha256'][:12]}",
         f"runtime       {summary['runtime']}, threads {summary['environment']['threads']}",
         f"detector      {summary['detector']['name']}",
         f"memory        {summary['peak_rss_mb']:.0f} MB at most",
     ]
-    return lines + ([f"unreadable    {unreadable}"] if unreadable else [])
+    if source := summary.get("source"):
+        lines.append(f"source        {_in_a_row(source['got'])}")
+    if reference:
+        about = f"{reference['cpu']}, {reference['runtime']}, threads {reference['threads']}"
+        lines.append(f"x86           {about}")
+    for name in ("reconnects", "unreadable"):
+        if summary.get(name):
+            lines.append(f"{name:14}{summary[name]}")
+    return lines
+
+
+def _in_a_row(values: dict[str, Any]) -> str:
+    """Return the figures of a camera or stream in one line."""
+    return ", ".join(
+        f"{name} {'×'.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in values.items()
+    )

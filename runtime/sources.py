@@ -1,25 +1,27 @@
 """Where pictures come from: a file, a folder, a video, a camera, a stream."""
 
-import os
+import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
-
-import cv2
+from typing import Any, Self
 
 from edge.contract import Picture
 from edge.errors import EdgeError
-from edge.images import SUFFIXES, is_picture, read_picture, silence_opencv
+from edge.images import SUFFIXES, is_picture, read_picture
 
 Warn = Callable[[str], None]
 
 _STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://")
-_CAMERA = re.compile(r"(?:/dev/video)?(\d{1,3})")
-_STREAM_TIMEOUT_MS = 10_000
 _EXPECTED = "give a picture, a folder of pictures, a video, or a rtsp:// or http:// address"
+
+# An address may hold a user and a password before its host, or a password or token among its
+# parameters, which some cameras keep in the path.
+_USER = re.compile(r"(?<=://).*@")
+_SECRET = re.compile(r"((?:pass|pwd|token|secret|key|auth|sig)\w*=)[^&;/?#\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +41,83 @@ class Frame:
     captured: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """What a camera is asked for; None leaves it to the camera.
+
+    Args:
+        size: Width and height in pixels.
+        fps: Frames a second.
+        format: How the camera hands pixels over: a code of four letters, such as MJPG or YUYV.
+
+    Raises:
+        EdgeError: No camera could give that.
+    """
+
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise EdgeError(
+                f"no camera gives {size_in_words(self.size)} pixels", "ask for 640x480, say"
+            )
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise EdgeError(f"no camera gives {self.fps:g} frames a second", "ask for 30, say")
+        if self.format is not None and not re.fullmatch(r"[!-~]{3}[ -~]", self.format):
+            raise EdgeError(
+                f"{self.format} is not a pixel format",
+                "expected the four letters of one, such as MJPG or YUYV",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was asked for, and nothing of what was not."""
+        size = list(self.size) if self.size else None
+        every = {"size": size, "fps": self.fps, "format": self.format}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+_ANY = CameraSettings()
+
+
 class Source:
     """Frames, one after the other; leaving its `with` block releases the device.
 
+    One thread iterates; `stop` may be called from any other.
+
     Args:
         name: What the user calls it.
+
+    Attributes:
+        live: A frame that is not taken in time is stale. Otherwise every frame is wanted.
+        related: Each picture shows what the one before it showed, a little later.
+        unreadable: Pictures and frames that could not be decoded so far.
+        reconnects: How often it was lost and came back.
     """
+
+    live = False
+    related = True
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.unreadable = 0
+        self.reconnects = 0
+        self._stopped = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
 
+    def stop(self) -> None:
+        """Let the iteration end soon, also where it waits for a lost device."""
+        self._stopped.set()
+
     def close(self) -> None:
         """Release what the source holds."""
+
+    def about(self) -> dict[str, Any] | None:
+        """Return what a camera or stream was asked for and what it gives; None for others."""
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -63,52 +126,67 @@ class Source:
         self.close()
 
 
-def open_source(spec: str, *, warn: Warn) -> Source:
+def open_source(spec: str, *, warn: Warn, until_lost: bool = False) -> Source:
     """Open a picture, a folder, a video file or a stream.
 
     Args:
         spec: A path or an address.
-        warn: Called with a sentence for each picture of a folder that cannot be read.
+        warn: Called with a sentence for each picture of a folder that cannot be read, and each
+            time that a stream is lost.
+        until_lost: End when a stream is lost, instead of opening it again.
 
     Raises:
         EdgeError: There is nothing, or nothing that can be decoded.
     """
+    from edge.runtime import streams
+
     if spec.startswith(_STREAMS):
-        return Video(_open_stream(spec), spec)
+        return streams.open_stream(spec, warn=warn, until_lost=until_lost)
     path = Path(spec)
     if path.is_dir():
         return Pictures(spec, _pictures_in(path), warn=warn)
-    if _CAMERA.fullmatch(spec) and spec.startswith("/dev/"):
-        return open_camera(spec)
+    if spec.startswith(("/dev/video", "/dev/v4l/")):
+        return open_camera(spec, warn=warn, until_lost=until_lost)
     if not path.is_file():
         what = "a stream of another kind" if "://" in spec else "no such file"
-        raise EdgeError(f"cannot open {spec}: {what}", _EXPECTED)
+        raise EdgeError(f"cannot open {without_secrets(spec)}: {what}", _EXPECTED)
     if path.suffix.lower() in SUFFIXES:
         return Pictures(spec, [path])
     if path.stat().st_size == 0:
         raise EdgeError(f"{spec} is empty", "copy the video again")
-    return Video(_open_file(path), spec)
+    return streams.open_video(path, name=spec, warn=warn, expected=_EXPECTED)
 
 
-def open_camera(camera: str) -> Source:
-    """Open a camera by its number or its device file.
+def open_camera(
+    camera: str, *, asked: CameraSettings = _ANY, warn: Warn, until_lost: bool = False
+) -> Source:
+    """Open a camera.
+
+    Args:
+        camera: Its number or its device file; "picamera" or "picamera:1" for one on the ribbon
+            connector of a Raspberry Pi.
+        asked: What it should give.
+        warn: Called with a sentence where it gives something else, and each time it is lost.
+        until_lost: End when it is lost, instead of opening it again.
 
     Raises:
         EdgeError: There is no such camera, or it cannot be opened.
     """
-    match = _CAMERA.fullmatch(camera)
-    if match is None:
-        raise EdgeError(f"{camera} is not a camera", "expected a number or /dev/videoN")
-    capture = _capture(int(match[1]))
-    if not capture.isOpened():
-        found = ", ".join(map(str, sorted(Path("/dev").glob("video*")))) or "none"
-        raise EdgeError(
-            f"camera {camera} cannot be opened (found: {found})",
-            "connect one, choose it with --camera, or try `edge run --demo`",
-        )
-    # A queue of old frames only adds to their age.
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return Video(capture, f"camera {match[1]}")
+    from edge.runtime import camera as cameras
+
+    return cameras.open_camera(camera, asked=asked, warn=warn, until_lost=until_lost)
+
+
+def without_secrets(address: str) -> str:
+    """Return an address as it may be shown: without user, password and token."""
+    if "://" not in address:
+        return address
+    return _SECRET.sub(r"\1…", _USER.sub("…@", address))
+
+
+def size_in_words(size: tuple[int, int] | list[int]) -> str:
+    """Return width and height as they are shown."""
+    return "×".join(map(str, size))
 
 
 class Pictures(Source):
@@ -120,6 +198,8 @@ class Pictures(Source):
         warn: Called with a sentence for each file that cannot be read; None makes that an error.
     """
 
+    related = False
+
     def __init__(self, name: str, paths: list[Path], *, warn: Warn | None = None) -> None:
         super().__init__(name)
         self._paths = paths
@@ -128,6 +208,8 @@ class Pictures(Source):
     def __iter__(self) -> Iterator[Frame]:
         index = 0
         for path in self._paths:
+            if self._stopped.is_set():
+                return
             captured = time.perf_counter()
             try:
                 picture = read_picture(path)
@@ -146,36 +228,6 @@ class Pictures(Source):
             )
 
 
-class Video(Source):
-    """What OpenCV decodes frame by frame: a file, a camera or a stream.
-
-    Args:
-        capture: Opened.
-        name: What the user calls it.
-    """
-
-    def __init__(self, capture: cv2.VideoCapture, name: str) -> None:
-        super().__init__(name)
-        self._capture = capture
-
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while self._capture.grab():
-            captured = time.perf_counter()
-            decoded, picture = self._capture.retrieve()
-            if not decoded:
-                self.unreadable += 1
-                continue
-            yield Frame(index, self.name, picture, captured)
-            index += 1
-        if index == 0:
-            raise EdgeError(f"{self.name} gave no frame", "check that it plays elsewhere")
-
-    def close(self) -> None:
-        """Release the file, the camera or the connection."""
-        self._capture.release()
-
-
 def _pictures_in(folder: Path) -> list[Path]:
     try:
         found = sorted(path for path in folder.iterdir() if is_picture(path.name))
@@ -184,38 +236,3 @@ def _pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise EdgeError(f"there is no picture in {folder}", f"expected {', '.join(SUFFIXES)}")
     return found
-
-
-def _open_file(path: Path) -> cv2.VideoCapture:
-    # Absolute, so that no name is taken for a protocol of FFmpeg's.
-    capture = _capture(str(path.absolute()))
-    if not capture.isOpened():
-        raise EdgeError(f"{path} is neither a picture nor a video that can be decoded", _EXPECTED)
-    return capture
-
-
-def _open_stream(address: str) -> cv2.VideoCapture:
-    capture = _capture(address)
-    if not capture.isOpened():
-        raise EdgeError(
-            f"the stream {address} cannot be opened", "check the address, or that it is sending"
-        )
-    return capture
-
-
-def _capture(target: str | int) -> cv2.VideoCapture:
-    """Open a capture without OpenCV's and FFmpeg's own words on stderr."""
-    silence_opencv()
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if isinstance(target, int):
-        return cv2.VideoCapture(target)
-    try:
-        target.encode()
-    except UnicodeEncodeError as error:
-        # OpenCV 5 crashes on such a name.
-        raise EdgeError(f"{target} is not valid text", "rename the video") from error
-    timeouts = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _STREAM_TIMEOUT_MS,
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC, _STREAM_TIMEOUT_MS,
-    ]  # fmt: skip
-    return cv2.VideoCapture(target, cv2.CAP_FFMPEG, timeouts)

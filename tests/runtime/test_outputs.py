@@ -8,7 +8,8 @@ import pytest
 
 from edge.faces import Box, Detection, Face
 from edge.runtime.outputs import JsonLines, readable, to_json
-from edge.runtime.pipeline import STAGES, Result, Statistics
+from edge.runtime.pipeline import STAGES, Result
+from edge.runtime.run import Statistics
 from edge.runtime.screen import Screen
 from edge.runtime.sources import Frame
 
@@ -25,6 +26,7 @@ def summary(shown: Result) -> dict:
     statistics = Statistics()
     statistics.add(shown)
     return statistics.summary() | {
+        "dropped": 0,
         "unreadable": 0,
         "peak_rss_mb": 80.0,
         "model": {"name": "tiny", "variant": "int8", "sha256": "ab" * 32},
@@ -140,6 +142,44 @@ def test_the_screen_of_a_log_has_lines_tables_and_no_escapes() -> None:
     for words in ("frame 49 of clip.mp4", "yes 0.98", "no 0.02", "p99", "classify", "FPS",
                   "first result", "tiny int8", "litert 2", "blazeface"):  # fmt: skip
         assert words in text
+
+
+def test_the_screen_ends_beside_the_reference() -> None:
+    shown = result()
+    reference = {
+        "cpu": "Big Machine", "runtime": "litert 2", "threads": 1,
+        "p50_ms": {"detect": 0.5, "crop": 1.25, "classify": 2.5, "total": 5.0},
+        "times": {"detect": 2.5, "crop": 1.0, "classify": None},
+    }  # fmt: skip
+    stream = io.StringIO()
+    screen = Screen(stream)
+    screen.show(shown)
+    screen.finish(summary(shown) | {"reference": reference})
+    text = stream.getvalue()
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert rows["detect"][-2:] == ["0.50", "2.50×"]
+    assert rows["classify"][-2:] == ["2.50", "–"]
+    assert rows["total"][-2:] == ["–", "–"]
+    assert "Big Machine" in text
+
+
+def test_the_screen_tells_what_a_camera_gives_and_what_was_lost() -> None:
+    shown = result()
+    more = {"source": {"asked": {}, "got": {"size": [640, 480], "fps": 30.0}}, "reconnects": 2}
+    stream = io.StringIO()
+    screen = Screen(stream)
+    screen.show(shown)
+    screen.finish(summary(shown) | more)
+    assert "size 640×480, fps 30.0" in stream.getvalue()
+    assert "reconnects    2" in stream.getvalue()
+
+
+def test_a_face_of_a_video_has_its_id() -> None:
+    shown = result()
+    known = replace(shown, faces=[replace(shown.faces[0], id=7)])
+    frame, _ = map(strict, lines(known))
+    assert frame["faces"][0]["id"] == 7
+    assert "id" not in strict(lines(shown)[0])["faces"][0]
 
 
 def test_the_screen_shows_each_picture_of_a_folder() -> None:

@@ -1,86 +1,24 @@
-from pathlib import Path
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.assets import fetch
 from edge.contract import InputContract, Picture
 from edge.errors import EdgeError
+from edge.faces import Box, Detection
 from edge.runtime.demo import Demo
 from edge.runtime.detectors import create_detector
-from edge.runtime.pipeline import STAGES, Pipeline, Result, RunOptions, run
+from edge.runtime.locator import NO_ID, Locator
+from edge.runtime.pipeline import Overlapped, Pipeline
+from edge.runtime.sources import Frame, Source
+from edge.runtime.steady import Steady
+from edge.runtime.tracking import Track
 
-
-class Kept:
-    """Keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.results: list[Result] = []
-        self.summaries: list[dict] = []
-
-    def show(self, result: Result) -> None:
-        self.results.append(result)
-
-    def finish(self, summary: dict) -> None:
-        self.summaries.append(summary)
-
-
-class Interrupted(Kept):
-    """The user presses Ctrl-C at the third frame."""
-
-    def show(self, result: Result) -> None:
-        if len(self.results) == 2:
-            raise KeyboardInterrupt
-        super().show(result)
-
-
-def options(model: Path, *, source: Path | None = None, frames: int | None = None,
-            detector: str | None = None) -> RunOptions:  # fmt: skip
-    return RunOptions(source=source and str(source), camera="0", demo=source is None,
-                      frames=frames, model=str(model), detector=detector, runtime="auto",
-                      threads=1)  # fmt: skip
-
-
-def test_a_run_over_a_folder(small_model: Path, tmp_path: Path) -> None:
-    face = cv2.imread(str(fetch("demo")))[:300, 80:380]
-    cv2.imwrite(str(tmp_path / "1-two.png"), np.hstack([face, face]))
-    cv2.imwrite(str(tmp_path / "2-none.png"), np.zeros((50, 50, 3), np.uint8))
-    (tmp_path / "3-bad.png").write_bytes(b"no picture")
-    kept, warnings = Kept(), list[str]()
-    summary = run(options(small_model, source=tmp_path), kept, warn=warnings.append)
-    two, none = kept.results
-    assert len(two.faces) == 2
-    assert none.faces == []
-    assert (none.latency_ms["crop"], none.latency_ms["classify"]) == (0.0, 0.0)
-    for result in kept.results:
-        stages = [result.latency_ms[name] for name in STAGES[:-1]]
-        assert result.latency_ms["total"] == pytest.approx(sum(stages))
-        assert result.latency_ms["detect"] > 0
-        assert result.age_ms > 0
-    face_of_two = two.faces[0]
-    assert list(face_of_two.attributes) == ["Smiling", "Male"]
-    assert face_of_two.labels == tuple(n for n, p in face_of_two.attributes.items() if p >= 0.5)
-    assert kept.summaries == [summary]
-    assert (summary["frames"], summary["dropped"], summary["unreadable"]) == (2, 0, 1)
-    assert len(warnings) == 1
-
-
-def test_the_summary_says_what_was_measured_with_what(small_model: Path) -> None:
-    summary = run(options(small_model, frames=12), Kept(), warn=pytest.fail)
-    assert summary["frames"] == 12
-    assert summary["first_result_ms"] > 0
-    assert 10 < summary["peak_rss_mb"] < 100_000
-    assert set(summary["latency_ms"]) == set(STAGES)
-    assert set(summary["latency_ms"]["total"]) == {"mean", "p50", "p95", "p99", "max", "std"}
-    assert summary["latency_ms"]["total"]["p99"] is None
-    # The interval between two results holds the frame and what the caller does with it.
-    assert summary["fps"] <= 1000 / summary["latency_ms"]["total"]["p50"] * 2
-    assert summary["model"]["name"] == "default"
-    assert len(summary["model"]["sha256"]) == 64
-    assert summary["environment"]["threads"] == 1
-    assert summary["runtime"].startswith("litert")
+FACE = Detection(Box(0.25, 0.25, 0.5, 0.5), 0.9)
 
 
 class Six:
@@ -96,33 +34,160 @@ class Six:
 
 
 def test_a_face_is_told_by_its_five_most_probable_people() -> None:
-    pipeline = Pipeline(create_detector("blazeface"), Six())
+    pipeline = Pipeline(Locator(create_detector("blazeface")).locate, Six())
     (face, *_) = next(iter(pipeline.results(Demo()))).faces
     assert list(face.attributes) == ["f", "e", "d", "c", "b"]
     assert (face.labels, face.task) == (("f",), "identity")
 
 
-def test_another_detector_is_warned_about_once_and_recorded(small_model: Path) -> None:
-    warnings: list[str] = []
-    asked = options(small_model, frames=3, detector="blazeface-full")
-    summary = run(asked, Kept(), warn=warnings.append)
-    assert len(warnings) == 1
-    assert summary["warnings"] == warnings
-    assert summary["detector"] == {"name": "blazeface-full", "trained_with": "blazeface"}
+class Numbered(Source):
+    """Grey pictures, each as bright as its number; waits for `go` after the first."""
+
+    def __init__(self, count: int, *, live: bool = False) -> None:
+        super().__init__("numbered")
+        self.live = live
+        self.count = count
+        self.go = threading.Event()
+        self.closed = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.count):
+            picture = np.full((32, 32, 3), index % 256, np.uint8)
+            yield Frame(index, self.name, picture, time.perf_counter())
+            self.go.wait()
+
+    def close(self) -> None:
+        self.closed = True
 
 
-def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:
-    kept = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        run(options(small_model), kept, warn=pytest.fail)
-    assert [summary["frames"] for summary in kept.summaries] == [2]
+class Bright:
+    """Says how bright a crop is, of 255."""
+
+    contract = InputContract(width=8, height=8)
+    attributes = ("bright",)
+    thresholds = (0.5,)
+    task = "attributes"
+
+    def probabilities(self, crop: Picture) -> NDArray[np.float32]:
+        return np.array([crop.mean() / 255], np.float32)
 
 
-def test_nothing_is_shown_of_a_source_that_cannot_be_read(
-    small_model: Path, tmp_path: Path
-) -> None:
-    kept = Kept()
-    with pytest.raises(EdgeError, match="no such file"):
-        run(options(small_model, source=tmp_path / "gone.jpg"), kept, warn=pytest.fail)
-    assert not kept.results
-    assert not kept.summaries
+def one_face(picture: Picture) -> list[Track]:
+    return [Track(NO_ID, FACE)]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_side_by_side_the_results_are_those_of_one_after_the_other() -> None:
+    source = Numbered(200)
+    source.go.set()
+    pipeline = Pipeline(one_face, Bright())
+    alone = list(pipeline.results(source))
+    work = Overlapped(pipeline, source)
+    together = list(work.results)
+    work.close()
+    assert [result.frame.index for result in together] == list(range(200))
+    assert [result.faces for result in together] == [result.faces for result in alone]
+    assert together[100].faces[0].attributes["bright"] == pytest.approx(100 / 255)
+    assert (work.dropped, source.closed) == (0, True)
+
+
+def test_of_a_camera_the_newest_frame_wins() -> None:
+    source = Numbered(100, live=True)
+    slow = threading.Event()
+
+    def locate(picture: Picture) -> list[Track]:
+        slow.wait()
+        return one_face(picture)
+
+    work = Overlapped(Pipeline(locate, Bright()), source)
+    # The first frame is being searched; all others come meanwhile.
+    until(lambda: work._captured._slot == [])
+    source.go.set()
+    until(lambda: work.dropped == 98)
+    slow.set()
+    indices = [result.frame.index for result in work.results]
+    work.close()
+    assert indices == [0, 99]
+    assert len(indices) + work.dropped == source.count
+
+
+def test_the_age_of_a_result_counts_from_the_capture() -> None:
+    source = Numbered(1)
+    source.go.set()
+    frames = [Frame(0, "", np.zeros((32, 32, 3), np.uint8), time.perf_counter() - 2)]
+    [result] = Pipeline(one_face, Bright()).results(frames)
+    assert 2000 < result.age_ms < 4000
+
+
+@pytest.mark.parametrize("at", ["capture", "locate"])
+def test_a_failing_stage_is_told_after_the_results_before_it(at: str) -> None:
+    class Failing(Numbered):
+        def __iter__(self) -> Iterator[Frame]:
+            yield from super().__iter__()
+            if at == "capture":
+                raise EdgeError("gone", "look")
+
+    def locate(picture: Picture) -> list[Track]:
+        if at == "locate" and picture.max() == 4:
+            raise EdgeError("gone", "look")
+        return one_face(picture)
+
+    source = Failing(5)
+    source.go.set()
+    work = Overlapped(Pipeline(locate, Bright()), source)
+    seen = []
+    with pytest.raises(EdgeError, match="gone"):
+        seen.extend(result.frame.index for result in work.results)
+    work.close()
+    assert seen == ([0, 1, 2, 3, 4] if at == "capture" else [0, 1, 2, 3])
+    assert source.closed
+
+
+def test_faces_of_a_video_keep_their_id_and_those_of_pictures_have_none() -> None:
+    detector = create_detector("blazeface")
+    video = Pipeline(Locator(detector, every=3, related=True).locate, Bright())
+    frames = [frame for frame, _ in zip(Demo(), range(9), strict=False)]
+    ids = [[face.id for face in result.faces] for result in video.results(frames)]
+    assert {frozenset(one) for one in ids} == {frozenset({1, 2})}
+    pictures = Pipeline(Locator(detector).locate, Bright())
+    assert {face.id for result in pictures.results(frames) for face in result.faces} == {None}
+
+
+def test_between_detections_no_detector_runs() -> None:
+    class Counting:
+        calls = 0
+
+        def detect(self, picture: Picture) -> list[Detection]:
+            self.calls += 1
+            return [FACE]
+
+    detector = Counting()
+    locator = Locator(detector, every=4, related=True)
+    picture = Demo().render(0)
+    for _ in range(9):
+        locator.locate(picture)
+    assert detector.calls == 3
+
+
+def test_steady_labels_do_not_flicker() -> None:
+    def flickering() -> Iterator[Frame]:
+        for index in range(60):
+            shade = 140 if index % 2 else 116
+            picture = np.full((32, 32, 3), shade, np.uint8)
+            yield Frame(index, "", picture, index / 30)
+
+    def locate(picture: Picture) -> list[Track]:
+        return [Track(1, FACE)]
+
+    def flips(pipeline: Pipeline) -> int:
+        held = [result.faces[0].labels for result in pipeline.results(flickering())]
+        return sum(one != other for one, other in pairwise(held))
+
+    assert flips(Pipeline(locate, Bright())) == 59
+    assert flips(Pipeline(locate, Bright(), Steady(Bright.thresholds))) <= 1

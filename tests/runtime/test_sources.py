@@ -1,13 +1,14 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from edge.errors import EdgeError
-from edge.runtime.sources import open_camera, open_source
+from edge.runtime.sources import CameraSettings, open_camera, open_source
 
 SHADES = (40, 120, 200)
 
@@ -61,6 +62,17 @@ def test_a_folder_of_unreadable_pictures_is_an_error(tmp_path: Path) -> None:
         pytest.raises(EdgeError, match="none of the 1 pictures"),
     ):
         list(source)
+
+
+def test_a_folder_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        write_picture(tmp_path / name, 9)
+    with open_source(str(tmp_path), warn=never) as source:
+        frames = iter(source)
+        next(frames)
+        source.stop()
+        assert list(frames) == []
+    assert (source.live, source.reconnects, source.about()) == (False, 0, None)
 
 
 def test_a_video_gives_its_frames_in_order(tmp_path: Path) -> None:
@@ -121,15 +133,40 @@ def test_a_video_whose_name_is_no_text_is_refused_in_words(tmp_path: Path) -> No
         open_source(name, warn=never)
 
 
-@pytest.mark.parametrize("camera", ["99", "/dev/video99"])
+@pytest.mark.parametrize("camera", ["99", "/dev/video99", "/dev/v4l/by-id/usb-none"])
 def test_a_camera_that_is_not_there_is_refused(camera: str) -> None:
     with pytest.raises(EdgeError, match=f"camera {camera} cannot be opened"):
-        open_camera(camera)
+        open_camera(camera, warn=never)
 
 
-def test_a_word_is_no_camera() -> None:
-    with pytest.raises(EdgeError, match="front is not a camera"):
-        open_camera("front")
+def test_a_device_file_is_a_camera_as_a_source_as_well() -> None:
+    with pytest.raises(EdgeError, match="camera /dev/video99 cannot be opened"):
+        open_source("/dev/video99", warn=never)
+
+
+@pytest.mark.parametrize("camera", ["front", "picamera:x", "-1"])
+def test_a_word_is_no_camera(camera: str) -> None:
+    with pytest.raises(EdgeError, match=f"{camera} is not a camera"):
+        open_camera(camera, warn=never)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": (640, 0)}, "no camera gives 640×0 pixels"),
+        ({"fps": 0.0}, "no camera gives 0 frames"),
+        ({"fps": float("nan")}, "no camera gives nan frames"),
+        ({"format": "MJPEG"}, "MJPEG is not a pixel format"),
+    ],
+)
+def test_settings_that_no_camera_has_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(EdgeError, match=message):
+        CameraSettings(**wrong)
+
+
+def test_settings_tell_what_was_asked_for_alone() -> None:
+    assert CameraSettings().to_json() == {}
+    assert CameraSettings(size=(640, 480)).to_json() == {"size": [640, 480]}
 
 
 @pytest.mark.data

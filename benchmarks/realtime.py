@@ -1,0 +1,320 @@
+"""How much of a frame's time is not the networks', and how others compare?
+
+    python -m edge.benchmarks.realtime --markdown realtime.md
+
+All sides of a table are timed in turns in one process: ours on one thread, others on as many as
+they take by themselves. Frames are those of a video that is made of the demo's portrait, decoded
+beforehand. Sides whose packages are missing are left out. Prints one JSON object, and with
+--markdown tables.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge.assets import home
+from edge.benchmarks.told import tell
+from edge.benchmarks.zoo import build_zoo, demo_crops
+from edge.contract import Picture
+from edge.environment import fingerprint
+from edge.errors import EdgeError
+from edge.measure import Call, Protocol, alternate, ratio, summarise
+from edge.modelfile import read_model, resolve_model
+from edge.runtime.classifier import Classifier, FaceClassifier
+from edge.runtime.demo import Demo
+from edge.runtime.detectors import Detector, create_detector
+from edge.runtime.locator import Locator
+from edge.runtime.pipeline import Overlapped, Pipeline
+from edge.runtime.sources import Frame, Source, open_source
+
+PROTOCOL = Protocol(rounds=5, min_samples=200, min_seconds=2.5)
+SIDE = 350
+FACES = (1, 2, 4, 8)
+_BLAZE = "blazeface"
+
+
+class Prepared(Source):
+    """Pictures that are there already, over and over."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        super().__init__("prepared")
+        self._pictures = pictures
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, picture in enumerate(itertools.cycle(self._pictures)):
+            yield Frame(index, self.name, picture, time.perf_counter())
+
+
+def measure() -> dict[str, Any]:
+    """Measure all tables."""
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory(prefix="edge-realtime-") as scratch:
+        video = Path(scratch, "face.avi")
+        write_video(video, portraits(SIDE, SIDE, 60))
+        with open_source(str(video), warn=_never) as source:
+            pictures = [frame.picture for frame in source]
+        return {
+            "benchmark": "realtime",
+            "one face": _one_face(pictures),
+            "faces": _by_faces(),
+            "frame size": _by_size(),
+            "start": _start(video),
+            "environment": fingerprint(1, "litert"),
+        }
+
+
+def portraits(width: int, height: int, count: int) -> list[Picture]:
+    """Return frames of the demo in which BlazeFace finds one face, a third of their height.
+
+    Args:
+        width: Of a frame, in pixels.
+        height: Of a frame, in pixels.
+        count: Frames.
+    """
+    detector, found = create_detector(_BLAZE), []
+    for picture in _demo():
+        frame = np.zeros((height, width, 3), np.uint8)
+        shrink = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
+        frame[:, :height] = cv2.resize(picture[:, 80:560], (height, height), interpolation=shrink)
+        if len(detector.detect(frame)) == 1:
+            found.append(frame)
+        if len(found) == count:
+            return found
+    raise AssertionError("the demo has no end")
+
+
+def walls(faces: int, count: int) -> list[Picture]:
+    """Return frames of 640×320 pixels with so many faces of about 100 pixels, 8 at most."""
+    detector, found = create_detector(_BLAZE), []
+    for picture in _demo():
+        best = next(iter(detector.detect(picture)), None)
+        if best is None:
+            continue
+        x, y, width, height = best.box.in_pixels(picture.shape[1], picture.shape[0])
+        side, middle = int(1.5 * width), (x + width / 2, y + height / 2)
+        tile = cv2.resize(
+            cv2.getRectSubPix(picture, (side, side), middle), (160, 160),
+            interpolation=cv2.INTER_AREA,
+        )  # fmt: skip
+        frame = np.full((320, 640, 3), 90, np.uint8)
+        for at in range(faces):
+            row, column = divmod(at, 4)
+            frame[160 * row : 160 * row + 160, 160 * column : 160 * column + 160] = tile
+        if len(detector.detect(frame)) == faces:
+            found.append(frame)
+        if len(found) == count:
+            return found
+    raise AssertionError("the demo has no end")
+
+
+def _demo() -> Iterator[Picture]:
+    demo = Demo()
+    return (demo.render(index) for index in itertools.count(step=7))
+
+
+def write_video(path: Path, pictures: Sequence[Picture]) -> None:
+    """Write pictures as a video that every build of OpenCV reads: Motion JPEG."""
+    height, width = pictures[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (width, height))
+    for picture in pictures:
+        writer.write(picture)
+    writer.release()
+
+
+def _one_face(pictures: Sequence[Picture]) -> dict[str, Any]:
+    detector, classifier = create_detector(_BLAZE), _default()
+    work = Overlapped(Pipeline(Locator(create_detector(_BLAZE)).locate, _default()),
+                      Prepared(pictures))  # fmt: skip
+    calls = {
+        "edge": _frames(detector, classifier, pictures),
+        "edge, overlapped": lambda: next(work.results),
+        "invoke alone": _invoke(detector, classifier),
+    } | _peers(pictures)
+    blocks = alternate(calls, PROTOCOL)
+    work.close()
+    return _table(blocks, "edge")
+
+
+def _frames(detector: Detector, classifier: FaceClassifier, pictures: Sequence[Picture]) -> Call:
+    results = Pipeline(Locator(detector).locate, classifier).results(Prepared(pictures))
+    return lambda: next(results)
+
+
+def _invoke(detector: Any, classifier: Any) -> Call:
+    """Return the two networks by themselves, on what is in their inputs."""
+    both = [network._engine._interpreter for network in (detector.network, classifier.network)]
+
+    def invoke() -> None:
+        for one in both:
+            one.invoke()
+
+    return invoke
+
+
+def _peers(pictures: Sequence[Picture]) -> dict[str, Call]:
+    """Return what others make of the same frames, each with the threads that it takes by itself."""
+    try:
+        peers = {"MediaPipe Tasks, same int8": _mediapipe_tasks(pictures)}
+    except EdgeError:
+        return {}
+    if find_spec("tensorflow"):
+        from edge.train.single import SingleCalls
+
+        [seed] = {
+            model.keras for model in build_zoo(["proposed"], home() / "bench" / "zoo", demo_crops)
+        }
+        for name, compiled in (("predict", False), ("call", True)):
+            network = SingleCalls(seed, compiled=compiled)
+            detector = create_detector("mediapipe")
+            peers[f"seed: MediaPipe, Keras {name}"] = _frames(detector, network, pictures)
+    return peers
+
+
+def _mediapipe_tasks(pictures: Sequence[Picture]) -> Call:
+    """Return MediaPipe's detector and its ImageClassifier, as its own examples join them."""
+    from edge.runtime.mediapipe_detector import import_mediapipe
+
+    mediapipe = import_mediapipe()
+    base, vision = mediapipe.tasks.BaseOptions, mediapipe.tasks.vision
+    detector = create_detector("mediapipe")._detector  # type: ignore[attr-defined]
+    classifier = vision.ImageClassifier.create_from_options(
+        vision.ImageClassifierOptions(
+            base_options=base(model_asset_path=str(resolve_model("default")))
+        )
+    )
+    turn = itertools.cycle(pictures)
+
+    def image(pixels: Picture) -> Any:
+        return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+
+    def frame() -> None:
+        pixels = cv2.cvtColor(next(turn), cv2.COLOR_BGR2RGB)
+        for face in detector.detect(image(pixels)).detections:
+            box = face.bounding_box
+            crop = pixels[box.origin_y : box.origin_y + box.height,
+                          box.origin_x : box.origin_x + box.width]  # fmt: skip
+            classifier.classify(image(np.ascontiguousarray(crop)))
+
+    return frame
+
+
+def _by_faces() -> dict[str, Any]:
+    """Tell what each further face costs, beside one run of the classifier."""
+    detector, classifier = create_detector(_BLAZE), _default()
+    network: Any = classifier.network
+    calls: dict[str, Call] = {
+        str(count): _frames(detector, classifier, walls(count, 20)) for count in FACES
+    }
+    calls["invoke of the classifier"] = network._engine._interpreter.invoke
+    table = _table(alternate(calls, PROTOCOL), "1")
+    table["further_face_ms"] = (_p50(table, str(FACES[-1])) - _p50(table, "1")) / (FACES[-1] - 1)
+    return table
+
+
+def _by_size() -> dict[str, Any]:
+    detector, classifier = create_detector(_BLAZE), _default()
+    sizes = ((SIDE, SIDE), (1920, 1080))
+    calls = {
+        f"{width}×{height}": _frames(detector, classifier, portraits(width, height, 20))
+        for width, height in sizes
+    }
+    return _table(alternate(calls, PROTOCOL), f"{SIDE}×{SIDE}")
+
+
+def _start(video: Path) -> dict[str, float]:
+    """Run `edge run` on the video: memory, time to the first result, and what imports take."""
+    command = [sys.executable, "-m", "edge", "run", str(video), "--json"]
+    summaries = [_summary(command) for _ in range(5)]
+    imports = (
+        "import time; t = time.perf_counter(); import edge.cli_run, edge.runtime.pipeline, "
+        "edge.runtime.outputs, edge.runtime.screen; print(time.perf_counter() - t)"
+    )
+    seconds = [
+        float(
+            subprocess.run([sys.executable, "-c", imports], capture_output=True, check=True).stdout
+        )
+        for _ in range(5)
+    ]
+    return {
+        "peak_rss_mb": max(one["peak_rss_mb"] for one in summaries),
+        "first_result_ms": float(np.median([one["first_result_ms"] for one in summaries])),
+        "fps": float(np.median([one["fps"] for one in summaries])),
+        "import_ms": 1000 * float(np.median(seconds)),
+    }
+
+
+def _summary(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["summary"]
+    return summary
+
+
+def _table(blocks: dict[str, list[list[float]]], base: str) -> dict[str, Any]:
+    rows = {}
+    for name, taken in blocks.items():
+        value, low, high = ratio(blocks[base], taken)
+        rows[name] = {
+            "latency_ms": summarise([ms for block in taken for ms in block]),
+            "ratio": value,
+            "ci95": [low, high],
+        }
+    return {"base": base, "rows": rows}
+
+
+def _p50(table: dict[str, Any], name: str) -> float:
+    value: float = table["rows"][name]["latency_ms"]["p50"]
+    return value
+
+
+def _default() -> Classifier:
+    return Classifier(read_model(resolve_model("default")))
+
+
+def _never(sentence: str) -> None:
+    raise AssertionError(sentence)
+
+
+def tables(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    lines = []
+    for title in ("one face", "faces", "frame size"):
+        table = report[title]
+        lines += [f"| {title} | p50, ms | p95, ms | × {table['base']} |", "|---|--:|--:|--:|"]
+        for name, row in table["rows"].items():
+            low, high = row["ci95"]
+            latency = row["latency_ms"]
+            lines.append(
+                f"| {name} | {latency['p50']:.2f} | {latency['p95']:.2f} "
+                f"| {row['ratio']:.2f} ({low:.2f}–{high:.2f}) |"
+            )
+        lines.append("")
+    further = report["faces"]["further_face_ms"]
+    start = report["start"]
+    lines += [
+        f"Each further face: {further:.2f} ms. `edge run` on the video: first result after "
+        f"{start['first_result_ms']:.0f} ms, {start['peak_rss_mb']:.0f} MB at most; its imports "
+        f"take {start['import_ms']:.0f} ms.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--markdown", type=Path)
+    tell(measure(), tables, parser.parse_args().markdown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""A run: a source through the pipeline to an output, and what it adds up to."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from edge.conditions import Observer
+from edge.environment import fingerprint
+from edge.measure import peak_rss_mb, since_process_start_ms, summarise
+from edge.modelfile import read_model, resolve_model
+from edge.runtime.choice import Choice, choose
+from edge.runtime.classifier import Classifier
+from edge.runtime.detectors import choose_detector, other_than_trained
+from edge.runtime.locator import Locator
+from edge.runtime.pipeline import STAGES, Overlapped, Pipeline, Result
+from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open_source
+from edge.runtime.steady import Steady
+from edge.runtime.trial import classifier_trial
+
+# What another machine took: cpu, runtime, threads, and p50_ms by stage.
+Reference = Callable[[str], dict[str, Any] | None]
+
+# Statistics are those of the newest frames, so that a run of weeks does not fill the memory.
+_KEPT_FRAMES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What `edge run` was asked to do.
+
+    Args:
+        source: A path or an address; None for the camera.
+        camera: The camera's number or device file, or "picamera".
+        asked: What the camera is asked for.
+        until_lost: End when a camera or stream is lost, instead of waiting for its return.
+        demo: Show the demo instead of a source.
+        frames: Stop after so many frames; None for all there are.
+        model: Name of a bundled model, or a path.
+        detector: Name of a detector; None for the one that the model was trained with.
+        runtime: Name of a runtime, or "auto" for the fastest one that can be trusted.
+        threads: Threads that each network may use; None for as many as make it faster.
+        detect_every: Detect in every so many frames, and follow the faces in between.
+        steady: Smooth what is said of a face over time.
+    """
+
+    source: str | None
+    camera: str
+    asked: CameraSettings = field(default_factory=CameraSettings)
+    until_lost: bool = False
+    demo: bool
+    frames: int | None
+    model: str
+    detector: str | None
+    runtime: str
+    threads: int | None = None
+    detect_every: int = 1
+    steady: bool = False
+
+
+class Output(Protocol):
+    """Shows results."""
+
+    def show(self, result: Result) -> None:
+        """Show one result, at once."""
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Show the summary of the run."""
+
+
+class Statistics:
+    """What a run adds up to."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.first_result_ms: float | None = None
+        self._samples = {name: deque[float](maxlen=_KEPT_FRAMES) for name in STAGES}
+        self._first = self._last = 0.0
+
+    def add(self, result: Result) -> None:
+        """Count a result that was just shown."""
+        self._last = time.perf_counter()
+        if self.frames == 0:
+            self._first = self._last
+            self.first_result_ms = since_process_start_ms()
+        self.frames += 1
+        for name, samples in self._samples.items():
+            # A frame without a face was not cropped or classified in no time: it was not at all.
+            if result.faces or name not in ("crop", "classify"):
+                samples.append(result.latency_ms[name])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts and statistics of a summary."""
+        return {
+            "frames": self.frames,
+            "fps": self._fps(),
+            "first_result_ms": self.first_result_ms,
+            "latency_ms": {name: summarise(samples) for name, samples in self._samples.items()},
+        }
+
+    def _fps(self) -> float | None:
+        """Return frames a second, over the intervals between results: one fewer than results."""
+        if self.frames > 1:
+            return (self.frames - 1) / (self._last - self._first)
+        return 1000 / self._samples["total"][0] if self.frames else None
+
+
+def run(
+    options: RunOptions,
+    output: Output,
+    *,
+    warn: Warn,
+    reference: Reference = lambda sha256: None,
+) -> dict[str, Any]:
+    """Run the pipeline over a source and show every result.
+
+    Args:
+        options: What to run.
+        output: Where the results go.
+        warn: Called with each sentence that the user should read.
+        reference: Tells what another machine took with a model, by the digest of its file.
+
+    Returns:
+        The summary that `output` showed.
+
+    Raises:
+        EdgeError: The source, the model or the detector cannot be used.
+    """
+    classifier, chosen = _classifier(options)
+    name = options.detector or classifier.contract.detector
+    warnings = other_than_trained(name, classifier.contract)
+    statistics, observer = Statistics(), Observer()
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(options, warn))
+        detector, found = choose_detector(name, runtime=options.runtime, threads=options.threads)
+        for sentence in warnings:
+            warn(sentence)
+        locator = Locator(detector, every=options.detect_every, related=source.related)
+        steady = Steady(classifier.thresholds) if options.steady else None
+        work = Overlapped(Pipeline(locator.locate, classifier, steady), source)
+        # It closes the source once nobody reads from it any more.
+        stack.pop_all()
+    try:
+        for result in islice(work.results, options.frames or _default_frames(options)):
+            output.show(result)
+            statistics.add(result)
+    finally:
+        work.close()
+        # Also for Ctrl-C: a run that was stopped has a result all the same.
+        if statistics.frames:
+            summary = statistics.summary() | {
+                "dropped": work.dropped,
+                "unreadable": source.unreadable,
+                "reconnects": source.reconnects,
+                "source": source.about(),
+                "detector": {
+                    "name": name,
+                    "trained_with": classifier.contract.detector,
+                    "every": options.detect_every,
+                },
+                "chosen": {"classifier": asdict(chosen), "detector": asdict(found)},
+                "warnings": warnings,
+                "conditions": observer.conditions().to_json(),
+            }
+            summary |= _provenance(classifier, chosen)
+            summary["reference"] = _beside(reference(classifier.model.sha256), summary)
+            output.finish(summary)
+    return summary
+
+
+def _provenance(classifier: Classifier, chosen: Choice) -> dict[str, Any]:
+    return {
+        "peak_rss_mb": peak_rss_mb(),
+        "model": classifier.identity,
+        "runtime": classifier.runtime,
+        "environment": fingerprint(chosen.threads, classifier.runtime),
+    }
+
+
+def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what another machine took, and how many times as long each stage took here."""
+    if other is None:
+        return None
+    ours = {name: summary["latency_ms"][name]["p50"] for name in ("detect", "crop", "classify")}
+    times = {name: ms and ms / other["p50_ms"][name] for name, ms in ours.items()}
+    return other | {"times": times}
+
+
+def _classifier(options: RunOptions) -> tuple[Classifier, Choice]:
+    model = read_model(resolve_model(options.model))
+    chosen = choose(
+        model.graph, model.sha256, model.card.name, classifier_trial(model.card.contract),
+        runtime=options.runtime, threads=options.threads,
+    )  # fmt: skip
+    return Classifier(model, runtime=chosen.runtime, threads=chosen.threads), chosen
+
+
+def _source(options: RunOptions, warn: Warn) -> Source:
+    if options.demo:
+        from edge.runtime.demo import Demo
+
+        return Demo()
+    if options.source is None:
+        return open_camera(
+            options.camera, asked=options.asked, warn=warn, until_lost=options.until_lost
+        )
+    return open_source(options.source, warn=warn, until_lost=options.until_lost)
+
+
+def _default_frames(options: RunOptions) -> int | None:
+    if options.demo:
+        from edge.runtime.demo import FRAMES
+
+        return FRAMES
+    return None

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.assets import fetch
+from edge.errors import EdgeError
+from edge.runtime.pipeline import STAGES, Result
+from edge.runtime.run import RunOptions, run
+
+
+class Kept:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.summaries: list[dict] = []
+
+    def show(self, result: Result) -> None:
+        self.results.append(result)
+
+    def finish(self, summary: dict) -> None:
+        self.summaries.append(summary)
+
+
+class Interrupted(Kept):
+    """The user presses Ctrl-C at the third frame."""
+
+    def show(self, result: Result) -> None:
+        if len(self.results) == 2:
+            raise KeyboardInterrupt
+        super().show(result)
+
+
+def options(model: Path, *, source: Path | None = None, frames: int | None = None,
+            detector: str | None = None) -> RunOptions:  # fmt: skip
+    return RunOptions(source=source and str(source), camera="0", demo=source is None,
+                      frames=frames, model=str(model), detector=detector, runtime="auto",
+                      threads=1)  # fmt: skip
+
+
+def test_a_run_over_a_folder(small_model: Path, tmp_path: Path) -> None:
+    face = cv2.imread(str(fetch("demo")))[:300, 80:380]
+    cv2.imwrite(str(tmp_path / "1-two.png"), np.hstack([face, face]))
+    cv2.imwrite(str(tmp_path / "2-none.png"), np.zeros((50, 50, 3), np.uint8))
+    (tmp_path / "3-bad.png").write_bytes(b"no picture")
+    kept, warnings = Kept(), list[str]()
+    summary = run(options(small_model, source=tmp_path), kept, warn=warnings.append)
+    two, none = kept.results
+    assert len(two.faces) == 2
+    assert none.faces == []
+    assert (none.latency_ms["crop"], none.latency_ms["classify"]) == (0.0, 0.0)
+    for result in kept.results:
+        stages = [result.latency_ms[name] for name in STAGES[:-1]]
+        assert result.latency_ms["total"] == pytest.approx(sum(stages))
+        assert result.latency_ms["detect"] > 0
+        assert result.age_ms > 0
+    face_of_two = two.faces[0]
+    assert list(face_of_two.attributes) == ["Smiling", "Male"]
+    assert face_of_two.labels == tuple(n for n, p in face_of_two.attributes.items() if p >= 0.5)
+    assert kept.summaries == [summary]
+    assert (summary["frames"], summary["dropped"], summary["unreadable"]) == (2, 0, 1)
+    assert len(warnings) == 1
+
+
+def test_the_summary_says_what_was_measured_with_what(small_model: Path) -> None:
+    summary = run(options(small_model, frames=12), Kept(), warn=pytest.fail)
+    assert summary["frames"] == 12
+    assert summary["first_result_ms"] > 0
+    assert 10 < summary["peak_rss_mb"] < 100_000
+    assert set(summary["latency_ms"]) == set(STAGES)
+    assert set(summary["latency_ms"]["total"]) == {"mean", "p50", "p95", "p99", "max", "std"}
+    assert summary["latency_ms"]["total"]["p99"] is None
+    # The interval between two results holds the frame and what the caller does with it.
+    assert summary["fps"] <= 1000 / summary["latency_ms"]["total"]["p50"] * 2
+    assert summary["model"]["name"] == "default"
+    assert len(summary["model"]["sha256"]) == 64
+    assert summary["environment"]["threads"] == 1
+    assert summary["runtime"].startswith("litert")
+
+
+def test_another_detector_is_warned_about_once_and_recorded(small_model: Path) -> None:
+    warnings: list[str] = []
+    asked = options(small_model, frames=3, detector="blazeface-full")
+    summary = run(asked, Kept(), warn=warnings.append)
+    assert len(warnings) == 1
+    assert summary["warnings"] == warnings
+    told = {"name": "blazeface-full", "trained_with": "blazeface", "every": 1}
+    assert summary["detector"] == told
+
+
+def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:
+    kept = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        run(options(small_model), kept, warn=pytest.fail)
+    assert [summary["frames"] for summary in kept.summaries] == [2]
+
+
+def test_nothing_is_shown_of_a_source_that_cannot_be_read(
+    small_model: Path, tmp_path: Path
+) -> None:
+    kept = Kept()
+    with pytest.raises(EdgeError, match="no such file"):
+        run(options(small_model, source=tmp_path / "gone.jpg"), kept, warn=pytest.fail)
+    assert not kept.results
+    assert not kept.summaries
