@@ -49,6 +49,7 @@ _SOURCES = {
         "networks.py",
         "recipe.py",
         "recipes.py",
+        "statistics.py",
     ),
     "edge.convert": (
         "calibrate.py",

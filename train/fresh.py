@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from edge.contract import InputContract
 from edge.train.folding import finish
 from edge.train.networks import build
-
-_BATCH = 16
+from edge.train.statistics import take_statistics
 
 
 def fresh(
@@ -30,25 +29,6 @@ def fresh(
     finished = build(name, contract, attributes)
     finish(normalised, finished)
     return finished
-
-
-def take_statistics(
-    network: keras.Model, contract: InputContract, faces: NDArray[np.uint8]
-) -> None:
-    """Give every batch normalisation of a Keras network the statistics of faces.
-
-    Args:
-        network: Without dropout; changed in place, to be used for inference from then on.
-        contract: Of the network.
-        faces: uint8 (n, height, width, 3).
-    """
-    values = contract.values()
-    norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
-    for step, start in enumerate(range(0, len(faces), _BATCH)):
-        for norm in norms:
-            # Makes the moving average the plain mean of all batches so far.
-            norm.momentum = step / (step + 1)
-        network(values[faces[start : start + _BATCH]], training=True)
 
 
 def pointwise(side: int, channels: int, count: int) -> keras.Model:

@@ -5,7 +5,7 @@ import pytest
 from edge.contract import InputContract
 from edge.train import networks
 from edge.train.folding import fold
-from edge.train.fresh import take_statistics
+from edge.train.statistics import take_statistics
 
 CONTRACT = InputContract(width=64, height=64)
 

@@ -5,8 +5,8 @@ import numpy as np
 
 from edge.benchmarks.zoo import demo_crops
 from edge.contract import InputContract
-from edge.train.fresh import take_statistics
 from edge.train.networks import build
+from edge.train.statistics import take_statistics
 
 
 def test_a_normalisation_takes_the_statistics_of_the_crops() -> None:

@@ -9,10 +9,12 @@ from edge.datasets import load
 from edge.errors import EdgeError
 from edge.train import checkpoint
 from edge.train.facecache import cut_faces
+from edge.train.folding import finish
 from edge.train.loop import Trainer
 from edge.train.pupils import Pupils
 from edge.train.recipe import Head, Phase
 from edge.train.schedule import State, follow, rate_of
+from edge.train.variables import assign
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,37 @@ def test_it_learns(make, tmp_path):
     history = trainer.state.history
     assert history[-1]["loss"] < history[0]["loss"] / 2
     assert max(next(iter(entry["val_accuracy"].values())) for entry in history) >= 0.9
+
+
+def test_statistics_that_still_hold_what_they_began_with_are_taken_anew(make):
+    trainer = make(
+        Phase(epochs=3, learning_rate=2e-3), network="compact", head=Head(), normalised=True
+    )
+    trainer.fit(None, lambda line: None)
+    for weight, kept in zip(trainer.trained.weights, trainer._best, strict=True):
+        if "moving" in weight.path:
+            kept[:] = "variance" in weight.path
+    assign(trainer.trained.weights, trainer._best)
+    finish(trainer.trained, trainer.finished)
+    before = trainer._validate()["val_loss"]
+    trainer.best_model()
+    assert trainer._validate()["val_loss"] < before
+
+
+def test_statistics_that_are_worse_are_not_kept(make, monkeypatch):
+    def spoil(network, contract, crops):
+        for weight in network.weights:
+            if "moving_mean" in weight.path:
+                weight.assign(weight + 5)
+
+    monkeypatch.setattr("edge.train.loop.take_statistics", spoil)
+    trainer = make(
+        Phase(epochs=3, learning_rate=2e-3), network="compact", head=Head(), normalised=True
+    )
+    trainer.fit(None, lambda line: None)
+    kept = min(entry["val_loss"] for entry in trainer.state.history)
+    trainer.best_model()
+    assert trainer._validate()["val_loss"] == pytest.approx(kept, abs=1e-6)
 
 
 def test_the_rate_falls_on_a_plateau_and_the_training_stops(make, tmp_path):
