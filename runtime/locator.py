@@ -13,7 +13,8 @@ class Locator:
 
     Args:
         detector: Finds faces.
-        every: Detect in every so many pictures and follow the faces in between.
+        every: Detect in every so many pictures and follow the faces in between; a face that is
+            lost is detected earlier.
         related: Each picture shows what the one before showed, a little later: faces keep their
             ids. Else each picture is searched for itself.
     """
@@ -22,14 +23,20 @@ class Locator:
         self._detector = detector
         self._every = every
         self._tracker = Tracker(follows=every > 1) if related else None
-        self._count = 0
+        self._turn = 0
+        self._seen = 0
 
     def locate(self, picture: Picture) -> list[Track]:
         """Find the faces of the next picture: uint8 (height, width, 3), BGR."""
         if self._tracker is None:
             return [Track(NO_ID, found) for found in self._detector.detect(picture)]
-        turn = self._count % self._every
-        self._count += 1
-        if turn:
-            return self._tracker.follow(picture)
-        return self._tracker.detected(picture, self._detector.detect(picture))
+        tracks = []
+        if self._turn:
+            tracks = self._tracker.follow(picture)
+        # One that is lost is looked for at once: most of them are still there.
+        if not self._turn or len(tracks) < self._seen:
+            self._turn = 0
+            tracks = self._tracker.detected(picture, self._detector.detect(picture))
+        self._turn = (self._turn + 1) % self._every
+        self._seen = len(tracks)
+        return tracks

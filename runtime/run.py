@@ -139,7 +139,7 @@ def run(
         for sentence in warnings:
             warn(sentence)
         locator = Locator(detector, every=options.detect_every, related=source.related)
-        steady = Steady(classifier.thresholds) if options.steady else None
+        steady = Steady(classifier.thresholds) if options.steady and source.related else None
         work = Overlapped(Pipeline(locator.locate, classifier, steady), source)
         # It closes the source once nobody reads from it any more.
         stack.pop_all()

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from edge.contract import Picture
 from edge.faces import Box, Detection
 
+# uint8 (side, side), grey: a face with some room, scaled.
+Patch = NDArray[np.uint8]
+
 # A detection that overlaps a face of before by less (IoU) is somebody else.
 _LEAST_OVERLAP = 0.2
 # Frames for which a face that is gone keeps its id: a second of most cameras.
@@ -36,14 +39,18 @@ _FLOW: dict[str, Any] = {
     "winSize": (7, 7),
     "maxLevel": 2,
     "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 5, 0.05),
+    "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
 }
 # Back from where they were found, without a search at lower resolutions.
-_BACK = _FLOW | {"maxLevel": 0, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+_BACK = _FLOW | {"maxLevel": 0}
 # A point counts if it is found again at most so many patch pixels off where it came from, and if
 # the pixels around it differ by at most so many grey levels in the mean.
 _RETURNS, _RESEMBLES = 1.0, 40.0
 # Points that move together to within so many patch pixels, and how many of them make a face.
 _AGREES, _LEAST_POINTS = 1.5, 6
+# Below the first share of agreeing points a face has changed, and from the second one on it is what
+# it was in the frame before.
+_CHANGED, _ALIKE = 0.5, 0.9
 # What no face does between two frames: a scale by more than this, a turn by more radians.
 _LARGEST_SCALE, _LARGEST_TURN = 1.25, 0.35
 
@@ -165,6 +172,26 @@ class Tracker:
         self._tracks = tracks
 
 
+@dataclass(frozen=True, slots=True)
+class _Motion:
+    """How a face moved in its patch.
+
+    Args:
+        turn: Scale and turn about the middle of the patch.
+        shift: In pixels of the patch.
+        share: Of the points that moved so, 0 to 1.
+    """
+
+    turn: complex
+    shift: complex
+    share: float
+
+    def points(self) -> NDArray[np.float32]:
+        """Return where the points of the face are now: float32 (n, 1, 2)."""
+        places = (_complex(_POINTS) - _MIDDLE) * self.turn + (_MIDDLE + self.shift)
+        return places.astype(np.complex64).view(np.float32).reshape(-1, 1, 2)
+
+
 class _Face:
     """What is looked for in the frames after a detection, and where it is.
 
@@ -183,23 +210,39 @@ class _Face:
         places = [complex(x * width, y * height) for x, y in detection.eyes or ()]
         self._eyes = [(place - self._center) / self._unit for place in places]
         self._patch = self._cut(picture)
+        self._before = self._patch, _Motion(1, 0, 1)
 
     def find(self, picture: Picture) -> Detection | None:
         """Find the face near where it was last; None where it is not."""
         if picture.shape != self._shape:
             return None
         patch = self._cut(picture)
-        moved = _moved(self._patch, patch)
-        if moved is None:
-            # The flow takes pixels for what they were: a lamp or an exposure may have changed.
-            light = cv2.mean(self._patch)[0] / max(cv2.mean(patch)[0], 1.0)
-            moved = _moved(self._patch, cv2.convertScaleAbs(patch, alpha=light))
+        moved = _moved(self._patch, _POINTS, patch)
+        if moved is None or moved.share < _CHANGED:
+            moved = self._find_changed(patch, moved)
         if moved is None:
             return None
-        turn, shift = moved
-        self._center += self._turn * shift
-        self._turn *= turn
+        self._before = patch, moved
+        self._center += self._turn * moved.shift
+        self._turn *= moved.turn
         return self._found(*picture.shape[:2])
+
+    def _find_changed(self, patch: Patch, moved: _Motion | None) -> _Motion | None:
+        """Find a face that looks otherwise than when it was detected.
+
+        Another light is made up for. A face that turns away or speaks looks much as in the frame
+        before, and all of it; one behind a hand that moves does not.
+        """
+        light = cv2.mean(self._patch)[0] / max(cv2.mean(patch)[0], 1.0)
+        lit = _moved(self._patch, _POINTS, cv2.convertScaleAbs(patch, alpha=light))
+        if moved is None or (lit is not None and lit.share > moved.share):
+            moved = lit
+        if moved is None or moved.share < _CHANGED:
+            before, last = self._before
+            step = _moved(before, last.points(), patch)
+            if step is not None and step.share >= _ALIKE:
+                return step
+        return moved
 
     def _found(self, height: int, width: int) -> Detection | None:
         """Return where the face is; None if its middle has left the picture."""
@@ -216,8 +259,8 @@ class _Face:
             (places[0], places[1]) if places else None,
         )
 
-    def _cut(self, picture: Picture) -> NDArray[np.uint8]:
-        """Return the patch at the face's place: uint8 (side, side), grey.
+    def _cut(self, picture: Picture) -> Patch:
+        """Return the patch at the face's place.
 
         Samples without averaging first: a patch costs the same in a picture of any size.
         """
@@ -231,20 +274,22 @@ class _Face:
         return cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY)
 
 
-def _moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[complex, complex] | None:
-    """Return how most points moved from one patch to another.
+def _moved(before: Patch, points: NDArray[np.float32], after: Patch) -> _Motion | None:
+    """Return how most points moved away from where they were when the face was detected.
 
     Args:
-        before: uint8 (side, side), grey.
-        after: Likewise.
+        before: An earlier patch.
+        points: float32 (n, 1, 2), x and y of the points of the face in it.
+        after: The patch of now.
 
     Returns:
-        Scale and turn, and shift, both about the middle of the patch; None where too few points
-        agree, or on what no face does.
+        None where too few points agree, or on what no face does.
     """
-    found, seen, differences = cv2.calcOpticalFlowPyrLK(before, after, _POINTS, None, **_FLOW)
-    back, seen_back, _ = cv2.calcOpticalFlowPyrLK(after, before, found, _POINTS.copy(), **_BACK)
-    good = (np.abs(_complex(back) - _complex(_POINTS)) <= _RETURNS) & (
+    found, seen, differences = cv2.calcOpticalFlowPyrLK(
+        before, after, points, _POINTS.copy(), **_FLOW
+    )
+    back, seen_back, _ = cv2.calcOpticalFlowPyrLK(after, before, found, points.copy(), **_BACK)
+    good = (np.abs(_complex(back) - _complex(points)) <= _RETURNS) & (
         (seen & seen_back)[:, 0].view(np.bool_) & (differences[:, 0] <= _RESEMBLES)
     )
     if np.count_nonzero(good) < _LEAST_POINTS:
@@ -265,7 +310,7 @@ def _moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[complex
         return None
     if abs(cmath.phase(turn)) > _LARGEST_TURN:
         return None
-    return turn, new_mean - turn * old_mean
+    return _Motion(turn, new_mean - turn * old_mean, len(old) / len(_POINTS))
 
 
 def _complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:

@@ -175,6 +175,23 @@ def test_between_detections_no_detector_runs() -> None:
     assert detector.calls == 3
 
 
+def test_a_face_that_is_lost_is_detected_at_once() -> None:
+    class Counting:
+        calls = 0
+
+        def detect(self, picture: Picture) -> list[Detection]:
+            self.calls += 1
+            return [FACE] if picture.any() else []
+
+    detector = Counting()
+    locator = Locator(detector, every=10, related=True)
+    picture = Demo().render(0)
+    found = [len(locator.locate(one)) for one in (picture, picture, picture * 0, picture * 0)]
+    assert found == [1, 1, 0, 0]
+    # Nobody is lost any more in the last one.
+    assert detector.calls == 2
+
+
 def test_steady_labels_do_not_flicker() -> None:
     def flickering() -> Iterator[Frame]:
         for index in range(60):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -88,6 +89,35 @@ def test_another_detector_is_warned_about_once_and_recorded(small_model: Path) -
     assert summary["warnings"] == warnings
     told = {"name": "blazeface-full", "trained_with": "blazeface", "every": 1}
     assert summary["detector"] == told
+
+
+def test_pictures_that_have_nothing_to_do_with_each_other_are_not_averaged(
+    small_model: Path, tmp_path: Path
+) -> None:
+    face = cv2.imread(str(fetch("demo")))[:300, 80:380]
+    cv2.imwrite(str(tmp_path / "1.png"), face)
+    cv2.imwrite(str(tmp_path / "2.png"), 255 - face // 2)
+    told = []
+    for steady in (False, True):
+        kept = Kept()
+        asked = replace(options(small_model, source=tmp_path), steady=steady)
+        run(asked, kept, warn=pytest.fail)
+        told.append([result.faces for result in kept.results])
+    assert told[0] == told[1]
+
+
+def test_a_run_says_how_its_figures_stand_beside_another_machine(small_model: Path) -> None:
+    asked: list[str] = []
+
+    def reference(sha256: str) -> dict:
+        asked.append(sha256)
+        p50 = {"detect": 1e-3, "crop": 1e3, "classify": 1.0, "total": 1.0}
+        return {"cpu": "Other", "runtime": "litert 0", "threads": 1, "p50_ms": p50}
+
+    summary = run(options(small_model, frames=5), Kept(), warn=pytest.fail, reference=reference)
+    assert asked == [summary["model"]["sha256"]]
+    assert summary["reference"]["times"]["detect"] > 1
+    assert summary["reference"]["times"]["crop"] < 1
 
 
 def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:
