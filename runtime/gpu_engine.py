@@ -63,7 +63,8 @@ class GpuEngine:
     Args:
         compile_model: Gives LiteRT's `CompiledModel` of the graph, for the GPU alone.
         name: What to call the model in messages.
-        outputs: What a TFLite interpreter tells of the graph's outputs, in the order wanted.
+        graph_input: What a TFLite interpreter tells of the graph's input.
+        outputs: The same of the graph's outputs, in the order wanted.
 
     Attributes:
         adapter: The GPU.
@@ -73,7 +74,11 @@ class GpuEngine:
     """
 
     def __init__(
-        self, compile_model: Callable[[], Any], name: str, outputs: list[dict[str, Any]]
+        self,
+        compile_model: Callable[[], Any],
+        name: str,
+        graph_input: dict[str, Any],
+        outputs: list[dict[str, Any]],
     ) -> None:
         end_quietly()  # LiteRT tells of every accelerator that it closes
         # Holds the bytes of the graph: nothing says that LiteRT copies them.
@@ -99,16 +104,21 @@ class GpuEngine:
             raise _no_gpu(name, refusal(held.text) or "LiteRT fell back to the CPU")
         self.adapter = adapter
         self._name = name
+        self._input = np.zeros(graph_input["shape"], graph_input["dtype"])
         self._outputs = [
             (positions.get(output["name"], at), tuple(output["shape"]), output["dtype"])
             for at, output in enumerate(outputs)
         ]
 
-    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph: one tensor with its batch axis in, one array an output back."""
+    def fill(self, write: Callable[[NDArray[Any]], object]) -> None:
+        """Have the input written; `write` gets what goes to the GPU with the next run."""
+        write(self._input)
+
+    def infer(self) -> list[NDArray[Any]]:
+        """Run the graph on its input: one array an output."""
         compiled, inputs, outputs = self._parts
         try:
-            inputs[0].write(tensor)
+            inputs[0].write(self._input)
             compiled.run_by_index(0, inputs, outputs)
             return [
                 outputs[at].read(int(np.prod(shape)), dtype).reshape(shape)

@@ -5,6 +5,7 @@ Nobody outside this module sees a scale or a zero point.
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.errors import EdgeError, first_line
 from edge.quiet import quiet
+from edge.runtime.cpu_engine import CpuEngine
 from edge.runtime.gpu_engine import ON_CPU, Adapter, GpuEngine
 from edge.runtime.openvino_engine import OpenVinoEngine
 from edge.runtime.operators import execution_plan, multiply_adds
@@ -33,6 +35,9 @@ _INSTALL = {
 _GPU_TOLERANCE = 0.05
 
 
+Write = Callable[[NDArray[Any]], object]
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """Shape and type of an input or output, as the file has them."""
@@ -45,8 +50,11 @@ class TensorInfo:
 class Engine(Protocol):
     """What runs a graph: tensors in the file's own types, with their batch axis."""
 
-    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph: one tensor in, one an output back."""
+    def fill(self, write: Write) -> None:
+        """Have the input written; `write` gets the tensor itself, and must not keep it."""
+
+    def infer(self) -> list[NDArray[Any]]:
+        """Run the graph on its input: one array an output."""
 
 
 class Interpreter:
@@ -106,25 +114,26 @@ class Interpreter:
             openvino = OpenVinoEngine(model, self.name, names, self.threads)
             self.precision = openvino.precision
             return openvino
-        cpu = _CpuEngine(self._graph, self.name, self.runtime)
+        cpu = CpuEngine(self._graph, self.name, self.runtime)
         self._outputs = self._graph.get_output_details()
         if self.device == "cpu":
             return cpu
-        gpu = GpuEngine(lambda: _compile_for_gpu(model), self.name, self._outputs)
+        gpu = GpuEngine(lambda: _compile_for_gpu(model), self.name, self._input, self._outputs)
         self.adapter = gpu.adapter
         self._require_same(gpu, cpu)
         return gpu
 
-    def _require_same(self, gpu: GpuEngine, cpu: "_CpuEngine") -> None:
+    def _require_same(self, gpu: GpuEngine, cpu: CpuEngine) -> None:
         """Refuse a GPU that computes something else: some give zeros without a word."""
         shape, dtype = tuple(self._input["shape"]), self._input["dtype"]
         values = np.random.default_rng(0).uniform(0, 1, shape)
         if np.issubdtype(dtype, np.integer):
             limits = np.iinfo(dtype)
             values = np.rint(limits.min + values * (int(limits.max) - int(limits.min)))
-        tensor = values.astype(dtype)
+        for engine in (gpu, cpu):
+            engine.fill(lambda tensor: np.copyto(tensor, values, casting="unsafe"))
         with quiet():  # the first run makes what opening left out, and tells of it
-            found, expected = (self._real(engine.invoke(tensor)) for engine in (gpu, cpu))
+            found, expected = (self._real(engine.infer()) for engine in (gpu, cpu))
         for ours, theirs in zip(found, expected, strict=True):
             off, largest = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
             # Not "more than": what is not a number is more than nothing.
@@ -149,7 +158,21 @@ class Interpreter:
         if np.issubdtype(dtype, np.integer):
             limits = np.iinfo(dtype)
             values = np.clip(np.rint(values / scale) + zero, limits.min, limits.max)
-        return self._invoke(values.astype(dtype, copy=False))
+        self._require_shape(values)
+        return self.run_written(lambda tensor: np.copyto(tensor, values, casting="unsafe"))
+
+    def run_written(self, write: Write) -> list[NDArray[np.float32]]:
+        """Run the graph on what is written straight into its input.
+
+        Args:
+            write: Gets the input without its batch axis, in the file's own type, writes all of it
+                and must not keep it.
+
+        Returns:
+            As `run`.
+        """
+        self._engine.fill(lambda tensor: write(tensor[0]))
+        return self._real(self._engine.infer())
 
     def run_pixels(
         self, crop: NDArray[np.uint8], value_range: tuple[float, float]
@@ -168,12 +191,14 @@ class Interpreter:
             same = values.dtype == np.uint8 and np.array_equal(values, np.arange(256))
             self._tables[value_range] = None if same else values
         table = self._tables[value_range]
-        return self._invoke(crop if table is None else cv2.LUT(crop, table))
+        self._require_shape(crop)
+        if table is None:
+            return self.run_written(lambda tensor: np.copyto(tensor, crop))
+        return self.run_written(lambda tensor: cv2.LUT(crop, table, dst=tensor))
 
-    def _invoke(self, tensor: NDArray[Any]) -> list[NDArray[np.float32]]:
-        if tensor.shape != self.input.shape[1:]:
-            raise ValueError(f"input of {self.name} is {self.input.shape[1:]}, not {tensor.shape}")
-        return self._real(self._engine.invoke(tensor[None]))
+    def _require_shape(self, values: NDArray[Any]) -> None:
+        if values.shape != self.input.shape[1:]:
+            raise ValueError(f"input of {self.name} is {self.input.shape[1:]}, not {values.shape}")
 
     def _real(self, tensors: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
         return [_real(raw, output) for raw, output in zip(tensors, self._outputs, strict=True)]
@@ -247,7 +272,7 @@ class Layers:
             experimental_preserve_all_tensors=True,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )  # fmt: skip
-        self._engine = _CpuEngine(self._graph, name, "litert")
+        self._engine = CpuEngine(self._graph, name, "litert")
         self._input = _only_input(self._graph.get_input_details(), name)
         tensors = {int(tensor["index"]): tensor for tensor in self._graph.get_tensor_details()}
         self._made = []
@@ -262,40 +287,15 @@ class Layers:
     def run_pixels(
         self, crop: NDArray[np.uint8], value_range: tuple[float, float]
     ) -> list[NDArray[np.float32]]:
-        """Run the graph on pixels.
-
-        Args:
-            crop: As `Interpreter.run_pixels`.
-            value_range: As `Interpreter.run_pixels`.
+        """Run the graph on pixels, given as to `Interpreter.run_pixels`.
 
         Returns:
             What each of `layers` made of them, float32, dequantized.
         """
         table = _pixel_table(self._input, value_range)
-        self._engine.invoke(table[crop][None])
+        self._engine.fill(lambda tensor: np.copyto(tensor[0], table[crop]))
+        self._engine.infer()
         return [_real(self._graph.get_tensor(made["index"]), made) for made in self._made]
-
-
-class _CpuEngine:
-    """A TFLite runtime's own interpreter."""
-
-    def __init__(self, interpreter: Any, name: str, runtime: str) -> None:
-        try:
-            with quiet(Exception):
-                interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise EdgeError(
-                f"{name} cannot be prepared by {runtime}: {first_line(error)}",
-                "convert the model again, or try another --runtime",
-            ) from error
-        self._interpreter = interpreter
-        self._input = interpreter.get_input_details()[0]["index"]
-        self._outputs = [output["index"] for output in interpreter.get_output_details()]
-
-    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        self._interpreter.set_tensor(self._input, tensor)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(output) for output in self._outputs]
 
 
 def _compile_for_gpu(model: bytes) -> Any:

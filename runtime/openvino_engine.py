@@ -1,6 +1,7 @@
 """OpenVINO as an engine for TFLite files: it opens them as they are."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,12 @@ class OpenVinoEngine:
         self._input = self._request.get_input_tensor().data
         self._outputs = [self._request.get_tensor(compiled.output(output)) for output in outputs]
 
-    def invoke(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
-        """Run the graph: one tensor with its batch axis in, one array an output back."""
-        self._input[:] = tensor
+    def fill(self, write: Callable[[NDArray[Any]], object]) -> None:
+        """Have the input written; `write` gets the tensor itself."""
+        write(self._input)
+
+    def infer(self) -> list[NDArray[Any]]:
+        """Run the graph on its input: one array an output."""
         self._request.infer()
         return [np.array(output.data) for output in self._outputs]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge.benchmarks.markdown import text
+from edge.benchmarks.reference import reference_of
 from edge.benchmarks.results import blocks, read_results
 from edge.benchmarks.rows import is_software
-from edge.modelfile import bundled_models, read_model
+from edge.modelfile import bundled_models, read_model, resolve_model
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCES = sorted((ROOT / "benchmarks" / "reference").glob("*.json"))
@@ -67,3 +68,15 @@ def test_statistics_in_the_file_are_those_of_its_samples(reference):
     stored = json.loads(path.read_text())["results"]
     for before, after in zip(stored, document["results"], strict=True):
         assert before["latency_ms"] == after["latency_ms"]
+
+
+def test_a_run_of_the_bundled_model_finds_it():
+    known = reference_of(read_model(resolve_model("default")).sha256)
+    assert known is not None
+    stages = known["p50_ms"]
+    assert 0 < stages["crop"] < stages["classify"] < stages["detect"] < stages["total"]
+    assert known["cpu"]
+
+
+def test_a_run_of_an_unknown_model_finds_none():
+    assert reference_of("0" * 64) is None

@@ -116,7 +116,7 @@ def test_a_part_that_runs_on_the_cpu_is_no_gpu(vulkan):
     graph = fetch("blazeface-full").read_bytes()
     mixed = HardwareAccelerator.GPU | HardwareAccelerator.CPU
     with pytest.raises(EdgeError, match="does not know DENSIFY"):
-        GpuEngine(lambda: CompiledModel.from_buffer(graph, hardware_accel=mixed), "sparse", [])
+        GpuEngine(lambda: CompiledModel.from_buffer(graph, hardware_accel=mixed), "sparse", {}, [])
 
 
 def test_a_silent_fall_back_to_the_cpu_is_no_gpu(float32):
@@ -124,7 +124,7 @@ def test_a_silent_fall_back_to_the_cpu_is_no_gpu(float32):
 
     cpu = HardwareAccelerator.CPU
     with pytest.raises(EdgeError, match="float cannot run on a GPU: LiteRT fell back to the CPU"):
-        GpuEngine(lambda: CompiledModel.from_buffer(float32, hardware_accel=cpu), "float", [])
+        GpuEngine(lambda: CompiledModel.from_buffer(float32, hardware_accel=cpu), "float", {}, [])
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
@@ -132,10 +132,13 @@ def test_a_gpu_that_gives_other_numbers_is_refused(float32, monkeypatch, value):
     class Broken:
         adapter = Adapter("Broken Card", "Vulkan", False)
 
-        def __init__(self, compile_model, name, outputs):
+        def __init__(self, compile_model, name, graph_input, outputs):
             pass
 
-        def invoke(self, tensor):
+        def fill(self, write):
+            pass
+
+        def infer(self):
             return [np.full((1, 2), value, np.float32)]
 
     monkeypatch.setattr(interpreter, "GpuEngine", Broken)
