@@ -17,8 +17,8 @@ def reference_of(sha256: str) -> dict[str, Any] | None:
         sha256: Digest of the model file.
 
     Returns:
-        cpu, runtime, threads, and p50_ms by stage, "total" being that of all three; None where
-        the reference does not know the model.
+        cpu, runtime, threads, detector, and p50_ms by stage, "total" being that of all three;
+        None where the reference does not know the model.
     """
     text = files("edge.benchmarks").joinpath("reference", _FILE).read_text("utf-8")
     document = json.loads(text)
@@ -31,6 +31,7 @@ def reference_of(sha256: str) -> dict[str, Any] | None:
                 "cpu": document["environment"]["cpu"],
                 "runtime": row["runtime_version"],
                 "threads": row["threads"],
+                "detector": row["detector"],
                 "p50_ms": stages | {"total": row["latency_ms"]["p50"]},
             }
     return None

@@ -2,7 +2,10 @@
 
 import errno
 import io
+import os
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,10 +97,25 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line."""
+    if sys.stdout is None:  # closed by who started it
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a letter shows another one.
         sys.stdout.reconfigure(errors="replace")
-    app()
+    try:
+        app()
+    except SystemExit as over:
+        if any(thread.name == "edge ahead" for thread in threading.enumerate()):
+            # One that waits for a device would come back while Python ends, and abort the process.
+            _end_now(over.code)
+        raise
+
+
+def _end_now(status: Any) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError, ValueError):
+            stream.flush()
+    os._exit(status if isinstance(status, int) else 0)
 
 
 def _show_version(wanted: bool) -> None:

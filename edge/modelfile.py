@@ -7,9 +7,10 @@ The card holds a digest of the graph, because runtimes may abort the process on 
 
 import io
 import json
-import math
 import struct
+import sys
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from importlib.resources import files
@@ -31,6 +32,13 @@ TASKS = ("attributes", "identity")
 
 _IDENTIFIER = b"TFL3"
 _BUNDLED = {"default": "default.tflite", "default-float32": "default-float32.tflite"}
+# Flatbuffers end there.
+_MOST_BYTES = 1 << 31
+# Of a card: thousands of people and calibration pictures are a hundredth of it.
+_MOST_TEXT = 1 << 24
+_MOST_LEVELS = 50
+_MOST_SHOWN = 100
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _CONVERT_AGAIN = "convert it again: `edge convert RUN`"
 
 
@@ -99,7 +107,7 @@ class ModelCard:
         _require(
             _is_list(self.thresholds, (int, float))
             and len(self.thresholds) == len(self.attributes)
-            and all(math.isfinite(value) for value in self.thresholds),
+            and all(abs(value) <= sys.float_info.max for value in self.thresholds),
             "thresholds",
             f"{len(self.attributes)} numbers",
             self.thresholds,
@@ -124,6 +132,7 @@ class ModelCard:
             EdgeError: It is of a newer schema, or a field is missing or of another type.
         """
         _require(isinstance(value, dict), "the whole", "an object", value)
+        _require(_is_flat(value), "the whole", f"at most {_MOST_LEVELS} levels deep", "deeper")
         schema = value.get("schema")
         _require(
             isinstance(schema, int) and not isinstance(schema, bool) and schema > 0,
@@ -212,6 +221,11 @@ def read_model(path: Path) -> ModelFile:
             "name the file in it, such as one that `edge convert` made",
         )
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise EdgeError(
+                f"{path} has more than {_MOST_BYTES:,} bytes, which no .tflite file has",
+                "give a .tflite file made by `edge convert`",
+            )
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise EdgeError(
@@ -263,13 +277,16 @@ def _unpack(data: bytes, path: Path) -> tuple[bytes, ModelCard]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if CARD_FILE not in archive.namelist():
                 raise _foreign(path)
-            card = json.loads(archive.read(CARD_FILE))
+            entry = archive.getinfo(CARD_FILE)
+            if entry.compress_type not in _PACKED or entry.file_size > _MOST_TEXT:
+                raise _damaged(path, "its card is packed in another way, or far too large")
+            card = json.loads(archive.read(entry))
             start = min(entry.header_offset for entry in archive.infolist())
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         if CARD_FILE.encode() in data or not _holds_its_buffers(data):
             raise _damaged(path, "it is cut short or its end is overwritten") from error
         raise _foreign(path) from error
-    except (ValueError, OSError, struct.error) as error:
+    except (ValueError, OSError, struct.error, zlib.error, OverflowError) as error:
         raise _damaged(path, "its card cannot be read") from error
     try:
         return data[:start], ModelCard.from_json(card)
@@ -320,13 +337,23 @@ def _is_list(value: Any, kinds: type | tuple[type, ...]) -> bool:
     )
 
 
+def _is_flat(value: Any, levels: int = _MOST_LEVELS) -> bool:
+    """Tell whether lists and objects are nested in at most so many levels."""
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
+        return True
+    return levels > 0 and all(_is_flat(item, levels - 1) for item in inner)
+
+
 def _require(valid: bool, name: str, expected: str, found: object) -> None:
     if not valid:
         raise _invalid(name, expected, found)
 
 
 def _invalid(name: str, expected: str, found: object) -> EdgeError:
-    return EdgeError(f"{name} of {CARD_FILE} must be {expected}, not {found}", _CONVERT_AGAIN)
+    text = str(found)
+    shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return EdgeError(f"{name} of {CARD_FILE} must be {expected}, not {shown}", _CONVERT_AGAIN)
 
 
 def _foreign(path: Path) -> ForeignModelError:

@@ -6,16 +6,15 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_LONGEST_END_S = 2.0
-
 
 class Ahead(Generic[Item]):
     """An iterator whose items are made by a thread while those before them are used.
 
     Args:
         items: What to iterate; its exceptions are raised where the items are used.
-        newest: An item that nobody took is replaced by the next one and counted; else the thread
-            waits.
+        newest: An item that nobody took is replaced by the next one and counted; else the next
+            one is begun once it was taken, so that no item waits for longer than it takes to use
+            one.
 
     Attributes:
         dropped: Items that were replaced.
@@ -28,14 +27,17 @@ class Ahead(Generic[Item]):
         self._slot: list[Item] = []
         self._over = self._closed = False
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._make, args=(items,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._make, args=(iter(items),), name="edge ahead", daemon=True
+        )
         self._thread.start()
 
-    def _make(self, items: Iterable[Item]) -> None:
+    def _make(self, items: Iterator[Item]) -> None:
         try:
-            for item in items:
-                if not self._put(item):
-                    return
+            while self._wants_another():
+                self._put(next(items))
+        except StopIteration:
+            pass
         except BaseException as failure:
             self._failure = failure
         finally:
@@ -43,16 +45,19 @@ class Ahead(Generic[Item]):
                 self._over = True
                 self._changed.notify_all()
 
-    def _put(self, item: Item) -> bool:
-        """Hand over an item; return False once nobody wants any more."""
+    def _wants_another(self) -> bool:
+        """Wait until an item is wanted; return False once none is any more."""
         with self._changed:
             while self._slot and not self._newest and not self._closed:
                 self._changed.wait()
+            return not self._closed
+
+    def _put(self, item: Item) -> None:
+        with self._changed:
             if not self._closed:
                 self.dropped += len(self._slot)
                 self._slot[:] = [item]
                 self._changed.notify_all()
-            return not self._closed
 
     def __iter__(self) -> Iterator[Item]:
         return self
@@ -69,10 +74,14 @@ class Ahead(Generic[Item]):
             raise self._failure
         raise StopIteration
 
-    def close(self) -> None:
-        """Stop the thread; one that waits for a device is left to the end of the process."""
+    def close(self, patience_s: float | None = None) -> None:
+        """Stop the thread.
+
+        Args:
+            patience_s: How long it may take to notice; None for as long as its last item takes.
+        """
         with self._changed:
             self._closed = True
             self._slot.clear()
             self._changed.notify_all()
-        self._thread.join(_LONGEST_END_S)
+        self._thread.join(patience_s)

@@ -158,25 +158,24 @@ class Picamera:
 
     def read(self, stopped: threading.Event) -> Taken | None:
         """Wait for the next frame; None where the camera gives no more, or where it was stopped."""
-        try:
+        with suppress(*_CAMERA_ERRORS):
             request = self._request(stopped)
-        except _CAMERA_ERRORS:
-            return None
-        if request is None:
-            return None
-        try:
-            stamp = request.get_metadata().get("SensorTimestamp", 0) / 1e9
-            captured = when(stamp) or time.perf_counter()
-            return Taken(request.make_array("main"), captured, 0)
-        finally:
-            # The camera has but a few buffers, and stops when it misses all of them.
-            request.release()
+            if request is None:
+                return None
+            try:
+                stamp = request.get_metadata().get("SensorTimestamp", 0) / 1e9
+                captured = when(stamp) or time.perf_counter()
+                return Taken(request.make_array("main"), captured, 0)
+            finally:
+                # The camera has but a few buffers, and stops when it misses all of them.
+                request.release()
+        return None
 
     def close(self) -> None:
         """Stop the camera and let others have it."""
-        with suppress(*_CAMERA_ERRORS):
-            self._camera.stop()
-            self._camera.close()
+        for end in (self._camera.stop, self._camera.close):
+            with suppress(*_CAMERA_ERRORS):
+                end()
 
 
 def _other_than_asked(asked: CameraSettings, got: dict[str, Any]) -> str:

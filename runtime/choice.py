@@ -52,7 +52,8 @@ class Choice:
     """What shall run a graph, and why.
 
     Args:
-        runtime: For `Interpreter`: one of `RUNTIMES`, or "auto" where there is no other.
+        runtime: For `Interpreter`: one of `RUNTIMES`, or "auto" where there is no other; the name
+            of a detector that brings an engine of its own.
         threads: How many threads it may use.
         measured_ms: Median milliseconds of one run by candidate, such as "litert 2"; empty where
             there was one candidate.

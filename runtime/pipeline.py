@@ -14,6 +14,9 @@ from edge.runtime.sources import Frame, Source
 from edge.runtime.steady import Steady
 from edge.runtime.tracking import Track
 
+# How long a device that gives nothing may keep its thread.
+_PATIENCE_S = 2.0
+
 Locate = Callable[[Picture], list[Track]]
 
 STAGES = ("capture", "detect", "crop", "classify", "total")
@@ -26,8 +29,9 @@ class Result:
     Args:
         frame: The frame.
         faces: Its faces, the one that the detector is surest of first.
-        latency_ms: Milliseconds of each of `STAGES`: what the frame took, without what it waited;
-            crop and classify are 0 without a face.
+        latency_ms: Milliseconds of each of `STAGES`, without what the frame waited between them;
+            capture is the wait for the frame, of a camera also for the next one to be taken; crop
+            and classify are 0 without a face.
         age_ms: Milliseconds from the capture of the frame to this result.
     """
 
@@ -133,8 +137,9 @@ class Overlapped:
     def close(self) -> None:
         """End the threads, then the source."""
         self._source.stop()
-        self._captured.close()
-        self._located.close()
+        patience_s = _PATIENCE_S if self._source.live else None
+        self._captured.close(patience_s)
+        self._located.close(patience_s)
         self._source.close()
 
 

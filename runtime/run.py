@@ -21,7 +21,7 @@ from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open
 from edge.runtime.steady import Steady
 from edge.runtime.trial import classifier_trial
 
-# What another machine took: cpu, runtime, threads, and p50_ms by stage.
+# What another machine took: cpu, runtime, threads, detector, and p50_ms by stage.
 Reference = Callable[[str], dict[str, Any] | None]
 
 # Statistics are those of the newest frames, so that a run of weeks does not fill the memory.
@@ -159,7 +159,7 @@ def run(
                 "detector": {
                     "name": name,
                     "trained_with": classifier.contract.detector,
-                    "every": options.detect_every,
+                    "every": options.detect_every if source.related else 1,
                 },
                 "chosen": {"classifier": asdict(chosen), "detector": asdict(found)},
                 "warnings": warnings,
@@ -185,6 +185,9 @@ def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, 
     if other is None:
         return None
     ours = {name: summary["latency_ms"][name]["p50"] for name in ("detect", "crop", "classify")}
+    detector = summary["detector"]
+    if (detector["name"], detector["every"]) != (other["detector"], 1):
+        ours["detect"] = None
     times = {name: ms and ms / other["p50_ms"][name] for name, ms in ours.items()}
     return other | {"times": times}
 
@@ -207,7 +210,9 @@ def _source(options: RunOptions, warn: Warn) -> Source:
         return open_camera(
             options.camera, asked=options.asked, warn=warn, until_lost=options.until_lost
         )
-    return open_source(options.source, warn=warn, until_lost=options.until_lost)
+    return open_source(
+        options.source, asked=options.asked, warn=warn, until_lost=options.until_lost
+    )
 
 
 def _default_frames(options: RunOptions) -> int | None:

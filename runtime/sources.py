@@ -29,7 +29,7 @@ class Frame:
     """One picture on its way through the pipeline.
 
     Args:
-        index: Counts the frames of a run from 0, without gaps.
+        index: Counts the frames that a source gave, from 0.
         source: Path of the picture or video, address of the stream, or name of the camera.
         picture: uint8 (height, width, 3), BGR.
         captured: When it was taken, or when reading it began: seconds of `time.perf_counter`.
@@ -126,11 +126,14 @@ class Source:
         self.close()
 
 
-def open_source(spec: str, *, warn: Warn, until_lost: bool = False) -> Source:
-    """Open a picture, a folder, a video file or a stream.
+def open_source(
+    spec: str, *, asked: CameraSettings = _ANY, warn: Warn, until_lost: bool = False
+) -> Source:
+    """Open a picture, a folder, a video file, a stream, or the device file of a camera.
 
     Args:
         spec: A path or an address.
+        asked: What a camera should give.
         warn: Called with a sentence for each picture of a folder that cannot be read, and each
             time that a stream is lost.
         until_lost: End when a stream is lost, instead of opening it again.
@@ -140,18 +143,18 @@ def open_source(spec: str, *, warn: Warn, until_lost: bool = False) -> Source:
     """
     from edge.runtime import streams
 
-    if spec.startswith(_STREAMS):
+    if spec.lower().startswith(_STREAMS):
         return streams.open_stream(spec, warn=warn, until_lost=until_lost)
     path = Path(spec)
     if path.is_dir():
         return Pictures(spec, _pictures_in(path), warn=warn)
     if spec.startswith(("/dev/video", "/dev/v4l/")):
-        return open_camera(spec, warn=warn, until_lost=until_lost)
+        return open_camera(spec, asked=asked, warn=warn, until_lost=until_lost)
     if not path.is_file():
         what = "a stream of another kind" if "://" in spec else "no such file"
         raise EdgeError(f"cannot open {without_secrets(spec)}: {what}", _EXPECTED)
     if path.suffix.lower() in SUFFIXES:
-        return Pictures(spec, [path])
+        return Pictures(spec, [path], warn=warn, alone=True)
     if path.stat().st_size == 0:
         raise EdgeError(f"{spec} is empty", "copy the video again")
     return streams.open_video(path, name=spec, warn=warn, expected=_EXPECTED)
@@ -195,15 +198,17 @@ class Pictures(Source):
     Args:
         name: What the user calls them.
         paths: The files.
-        warn: Called with a sentence for each file that cannot be read; None makes that an error.
+        warn: Called with a sentence for each file that cannot be read.
+        alone: The one file that was asked for: that it cannot be read is an error.
     """
 
     related = False
 
-    def __init__(self, name: str, paths: list[Path], *, warn: Warn | None = None) -> None:
+    def __init__(self, name: str, paths: list[Path], *, warn: Warn, alone: bool = False) -> None:
         super().__init__(name)
         self._paths = paths
         self._warn = warn
+        self._alone = alone
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -214,7 +219,7 @@ class Pictures(Source):
             try:
                 picture = read_picture(path)
             except EdgeError as error:
-                if self._warn is None:
+                if self._alone:
                     raise
                 self.unreadable += 1
                 self._warn(error.message)

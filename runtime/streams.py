@@ -13,13 +13,16 @@ from urllib.parse import urlsplit
 import cv2
 
 from edge.errors import EdgeError
-from edge.images import SUFFIXES, silence_opencv
+from edge.images import SUFFIXES, require_size, silence_opencv
 from edge.runtime.reconnect import TIMEOUT_S, Live, Taken
 from edge.runtime.sources import Frame, Source, Warn, without_secrets
 
 # OpenCV says the same of a frame that cannot be decoded and of the end. It says so at once where
 # there is nothing more, so that asking on costs milliseconds.
 _MOST_FAILURES = 1000
+
+# Twice 8K: 200 MB a frame, of which several are on their way at once.
+_MAX_PIXELS = 1 << 26
 
 # A read that the end of the run finds under way cannot be interrupted.
 _CLOSE_WAIT_S = 1.0
@@ -69,6 +72,8 @@ class Capture:
                     captured = self.captured(began)
                     decoded, picture = self._capture.retrieve()
                     if decoded and picture.ndim == 3:
+                        # It may grow on the way.
+                        require_size("a frame", picture.shape[1::-1], _MAX_PIXELS)
                         return Taken(picture, captured, failures)
             if stopped.is_set() or time.perf_counter() - began > TIMEOUT_S:
                 break
@@ -167,7 +172,7 @@ def open_video(path: Path, *, name: str, warn: Warn, expected: str) -> Source:
         expected: What to say that a source may be.
 
     Raises:
-        EdgeError: It cannot be decoded.
+        EdgeError: It cannot be decoded, or its frames are too large.
     """
     # Absolute, so that no name is taken for a protocol of FFmpeg's.
     capture = _open(str(path.absolute()), [])
@@ -228,7 +233,10 @@ def _open(target: str, options: Sequence[int]) -> cv2.VideoCapture:
         raise EdgeError(
             f"{without_secrets(target)} is not valid text", "rename the video"
         ) from error
-    return cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)
+    capture = cv2.VideoCapture(target, cv2.CAP_FFMPEG, options)
+    size = [int(capture.get(of)) for of in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+    require_size(without_secrets(target), (size[0], size[1]), _MAX_PIXELS)
+    return capture
 
 
 def _letters(code: float) -> str | None:

@@ -1,5 +1,6 @@
 """Pictures are read whole and upright, or refused in words."""
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -138,4 +139,79 @@ def test_a_picture_too_large_to_warp_is_refused(tmp_path):
     path = tmp_path / "strip.png"
     cv2.imwrite(str(path), np.zeros((2, 32_767, 3), np.uint8))
     with pytest.raises(EdgeError, match="32,767×2 pixels, at most 32,766 a side"):
+        read_picture(path)
+
+
+def resized(data: bytes, size: bytes, at: int) -> bytes:
+    return data[:at] + size + data[at + len(size) :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        resized(encode(flat_picture(), ".jpg"), b"\x75\x30\x75\x30", 163),
+        resized(encode(flat_picture(), ".png"), b"\0\0\x75\x30\0\0\x75\x30", 16),
+        resized(encode(flat_picture(), ".bmp"), b"\x30\x75\0\0\xd0\x8a\xff\xff", 18),
+        b"BM" + bytes(12) + b"\x0c\0\0\0\x30\x75\x30\x75",
+        b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x2f\x75\0\x2f\x75\0",
+        b"II*\0\x08\0\0\0\2\0\0\1\3\0\1\0\0\0\x30\x75\0\0\1\1\3\0\1\0\0\0\x30\x75\0\0",
+        b"MM\0+\0\x08\0\0" + bytes(7) + b"\x10" + bytes(7) + b"\2"
+        b"\1\0\0\4" + bytes(7) + b"\1\0\0\x75\x30\0\0\0\0"
+        b"\1\1\0\4" + bytes(7) + b"\1\0\0\x75\x30\0\0\0\0",
+    ],
+    ids=["jpeg", "png", "bmp", "os/2 bmp", "webp", "tiff", "bigtiff"],
+)
+def test_a_few_bytes_that_claim_gigabytes_are_refused_unread(data: bytes) -> None:
+    with pytest.raises(EdgeError, match="face is 30,000×30,000 pixels, at most 134 million"):
+        decode_picture(data, "face")
+
+
+@pytest.mark.parametrize("quality", [80, 101])
+def test_both_kinds_of_webp_tell_their_size(quality: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.images._MAX_SIDE", 50)
+    with pytest.raises(EdgeError, match="60×40 pixels, at most 50 a side"):
+        decode_picture(encode(flat_picture(), ".webp", cv2.IMWRITE_WEBP_QUALITY, quality), "face")
+
+
+@pytest.mark.parametrize("ending", [".ppm", ".ras"])
+def test_what_opencv_reads_beside_is_refused(ending: str) -> None:
+    with pytest.raises(EdgeError, match="not a picture that can be decoded"):
+        decode_picture(encode(flat_picture(), ending), "face")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + check
+
+
+def test_of_an_animated_png_the_still_picture_is_read_whatever_else_it_holds() -> None:
+    still = encode(noisy_picture(), ".png")
+    start, end = still.index(b"IDAT") - 4, still.index(b"IEND") - 4
+    counts = chunk(b"acTL", b"\0\0\0\x02\0\0\0\0")
+    places = [chunk(b"fcTL", bytes([0, 0, 0, at]) + b"\xff" * 22) for at in (0, 1)]
+    moving = chunk(b"fdAT", b"\0\0\0\x02damaged")
+    data = still[:start] + counts + places[0] + still[start:end] + places[1] + moving + still[end:]
+    np.testing.assert_array_equal(decode_picture(data, "x"), noisy_picture())
+
+
+def test_a_png_whose_chunk_claims_more_than_there_is_is_refused() -> None:
+    data = encode(noisy_picture(), ".png")
+    place = data.index(b"IDAT") - 4
+    with pytest.raises(EdgeError, match="cut short"):
+        decode_picture(resized(data, b"\x7f\xff\xff\xff", place), "x")
+
+
+def test_a_jpeg_with_scans_without_end_is_refused() -> None:
+    data = encode(noisy_picture(), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    last = data.rindex(b"\xff\xda")
+    assert decode_picture(data[:-2] + data[last:-2] * 20 + data[-2:], "x").shape == (64, 64, 3)
+    with pytest.raises(EdgeError, match="more than 100 scans"):
+        decode_picture(data[:-2] + data[last:-2] * 100 + data[-2:], "x")
+
+
+def test_a_file_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(EdgeError, match="more than 1,073,741,824 bytes"):
         read_picture(path)

@@ -84,6 +84,16 @@ def repacked(file: Path, change: Any, graph: bytes | None = None) -> None:
     file.write_bytes(buffer.getvalue())
 
 
+def rezipped(file: Path, kind: int) -> None:
+    """Write the file again with edge.json packed in another way."""
+    model = read_model(file)
+    buffer = io.BytesIO()
+    buffer.write(model.graph)
+    with zipfile.ZipFile(buffer, "w", kind) as archive:
+        archive.writestr("edge.json", json.dumps(model.card.to_json()))
+    file.write_bytes(buffer.getvalue())
+
+
 def test_what_is_packed_is_read_back(file: Path, card: ModelCard) -> None:
     model = read_model(file)
     assert model.graph == flatbuffer()
@@ -174,6 +184,7 @@ def test_a_newer_schema_names_both_versions(file: Path) -> None:
         ("schema", "1"), ("schema", None), ("schema", True), ("name", 3), ("variant", "int4"),
         ("attributes", []), ("attributes", "Smiling"), ("attributes", [1, 2]),
         ("thresholds", [0.5]), ("thresholds", ["a", "b"]), ("thresholds", [0.5, float("nan")]),
+        ("thresholds", [0.5, float("inf")]), ("thresholds", [0.5, 10**400]),
         ("contract", []), ("contract", {"width": 0}), ("contract", {"width": "wide"}),
         ("contract", {"colour": ["RGB"]}), ("accuracy", None), ("calibration", 5),
         ("licence", None), ("graph_sha256", None), ("task", "detection"), ("task", None),
@@ -214,6 +225,53 @@ def test_thousands_of_people_are_packed_and_read_back(tmp_path: Path, card: Mode
 @pytest.mark.parametrize("name", sorted(bundled_models()))
 def test_the_bundled_models_tell_attributes(name: str) -> None:
     assert read_model(bundled_models()[name]).card.task == "attributes"
+
+
+def nested(levels: int) -> Any:
+    return {"within": nested(levels - 1)} if levels else "all"
+
+
+def test_a_card_nested_without_end(file: Path) -> None:
+    repacked(file, lambda card: card | {"recipe": nested(40)})
+    assert read_model(file).card.recipe == nested(40)
+    repacked(file, lambda card: card | {"recipe": nested(900)})
+    assert "at most 50 levels deep" in refused(file)
+
+
+def test_what_a_message_shows_of_a_card_is_short(file: Path) -> None:
+    repacked(file, lambda card: card | {"attributes": "Smiling" * 1_000})
+    assert len(refused(file)) < 300
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_card_packed_in_another_way(file: Path, kind: int) -> None:
+    rezipped(file, kind)
+    assert "packed in another way" in refused(file)
+
+
+def test_a_card_that_zip_tools_deflated(file: Path, card: ModelCard) -> None:
+    rezipped(file, zipfile.ZIP_DEFLATED)
+    assert read_model(file).card.name == card.name
+    data = bytearray(file.read_bytes())
+    data[data.rindex(b"edge.json", 0, data.index(b"PK\1\2")) + 9] = 0xFF
+    file.write_bytes(data)
+    assert "its card cannot be read" in refused(file)
+
+
+def test_a_card_that_claims_gigabytes(file: Path) -> None:
+    rezipped(file, zipfile.ZIP_DEFLATED)
+    data = bytearray(file.read_bytes())
+    place = data.index(b"PK\1\2") + 24
+    data[place : place + 4] = b"\xff\xff\xff\x7f"
+    file.write_bytes(data)
+    assert "far too large" in refused(file)
+
+
+def test_a_file_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tflite"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    assert "more than 2,147,483,648 bytes" in refused(path)
 
 
 @pytest.mark.parametrize("content", [[], 3, None, "card"])

@@ -65,7 +65,9 @@ def portraits(folder: Path) -> None:
 
 
 def plugged_in(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(folder)])
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(port), str(folder)], stderr=subprocess.DEVNULL
+    )
     end = time.monotonic() + 20
     while time.monotonic() < end:
         with socket.socket() as probe:
@@ -102,6 +104,7 @@ class Reader(threading.Thread):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_camera_that_is_unplugged_again_and_again(tmp_path: Path) -> None:
     portraits(tmp_path)
     with socket.socket() as free:

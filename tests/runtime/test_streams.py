@@ -193,6 +193,26 @@ def test_a_video_that_is_cut_short_says_so(tmp_path: Path) -> None:
     assert re.search(r"should last 3\.0 s, but nothing after \d\.\d s can be read", warnings[0])
 
 
+def test_a_video_that_claims_frames_of_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", "VP80")
+    small, large = (w.to_bytes(4, "little") + h.to_bytes(4, "little")
+                    for w, h in (SIZE, (16_000, 16_000)))  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(small, large))
+    with pytest.raises(EdgeError, match="16,000×16,000 pixels, at most 67 million"):
+        open_source(str(path), warn=never)
+
+
+def test_a_video_whose_frames_become_too_large_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_source(str(write_video(tmp_path / "clip.avi")), warn=never) as source:
+        frames = iter(source)
+        next(frames)
+        monkeypatch.setattr(streams, "_MAX_PIXELS", 64 * 48 - 1)
+        with pytest.raises(EdgeError, match="64×48 pixels"):
+            next(frames)
+
+
 def test_a_video_stops_when_it_is_told_to(tmp_path: Path) -> None:
     with open_source(str(write_video(tmp_path / "clip.avi")), warn=never) as source:
         for frame in source:
