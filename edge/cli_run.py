@@ -2,12 +2,15 @@
 
 import re
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge.options import DetectorOption, JsonOption, ModelOption, thread_count
 from edge.terminal import warn
+
+if TYPE_CHECKING:
+    from edge.runtime.screen import Screen
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 
@@ -94,7 +97,6 @@ def run(
     from edge.runtime.outputs import JsonLines
     from edge.runtime.run import Output, RunOptions
     from edge.runtime.run import run as run_pipeline
-    from edge.runtime.screen import Screen
     from edge.runtime.sources import CameraSettings
 
     options = RunOptions(
@@ -103,8 +105,14 @@ def run(
         asked=CameraSettings(size=size, fps=camera_fps, format=camera_format),
         until_lost=until_lost,
     )  # fmt: skip
-    output: Output = JsonLines(sys.stdout) if as_json else Screen(sys.stdout)
+    output: Output = JsonLines(sys.stdout) if as_json else _screen()
     run_pipeline(options, output, warn=warn, reference=_reference)
+
+
+def _screen() -> "Screen":
+    from edge.runtime.screen import Screen
+
+    return Screen(sys.stdout)
 
 
 def _size(words: str | None) -> tuple[int, int] | None:

@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 
 # Columns of a face, and its score.
 Candidate = tuple[list[float], float]
+# Left, top, right, bottom and area of a box.
+Edges = tuple[float, float, float, float, float]
 
 # Columns of a decoded face: x, y, width, height, then six (x, y) points, of which the first two
 # are the eyes (the person's right one first, which stands left in the picture).
@@ -226,37 +228,37 @@ def merge_overlapping(found: list[Candidate], max_overlap: float) -> list[Candid
     Returns:
         Each group's face, x and y being those of its corner, and the score of its best member.
     """
+    edges = [
+        (x - width / 2, y - height / 2, x + width / 2, y + height / 2, width * height)
+        for (x, y, width, height, *_), _ in found
+    ]
+    left = list(range(len(found)))
     merged = []
-    while found:
-        best, score = found[0]
-        group = found[:1]  # even if it overlaps nothing, itself included: a box without area
-        others: list[Candidate] = []
-        for other in found[1:]:
-            (group if _overlap(best, other[0]) > max_overlap else others).append(other)
-        weights = [weight for _, weight in group]
+    while left:
+        best = left[0]
+        # Even if it overlaps nothing, itself included: a box without area.
+        group, others = [best], []
+        for other in left[1:]:
+            same = _overlap(edges[best], edges[other]) > max_overlap
+            (group if same else others).append(other)
+        weights = [found[one][1] for one in group]
         total = sum(weights)
         face = [
             sum(map(mul, weights, column)) / total
-            for column in zip(*(one[:_USED] for one, _ in group), strict=True)
+            for column in zip(*(found[one][0][:_USED] for one in group), strict=True)
         ]
         face[0] -= face[2] / 2
         face[1] -= face[3] / 2
-        merged.append((face, score))
-        found = others
+        merged.append((face, found[best][1]))
+        left = others
     return merged
 
 
-def _overlap(one: list[float], other: list[float]) -> float:
-    """Return the IoU of two boxes: centre x, y, width, height."""
-    x, y, width, height = one[:4]
-    other_x, other_y, other_width, other_height = other[:4]
-    across = min(x + width / 2, other_x + other_width / 2) - max(
-        x - width / 2, other_x - other_width / 2
-    )
-    down = min(y + height / 2, other_y + other_height / 2) - max(
-        y - height / 2, other_y - other_height / 2
-    )
+def _overlap(one: Edges, other: Edges) -> float:
+    """Return the IoU of two boxes."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
     if across <= 0 or down <= 0:
         return 0.0
     shared = across * down
-    return shared / (width * height + other_width * other_height - shared)
+    return shared / (one[4] + other[4] - shared)
