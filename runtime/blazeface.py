@@ -237,7 +237,7 @@ def merge_overlapping(found: list[Candidate], max_overlap: float) -> list[Candid
     while left:
         best = left[0]
         # Even if it overlaps nothing, itself included: a box without area.
-        group, others = [best], []
+        group, others = [best], list[int]()
         for other in left[1:]:
             same = _overlap(edges[best], edges[other]) > max_overlap
             (group if same else others).append(other)

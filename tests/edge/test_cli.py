@@ -375,3 +375,13 @@ def test_photographs_never_seen(small_model: Path, data_dir: Path) -> None:
     assert last["summary"]["frames"] == len(frames) == 2000
     assert [frame["source"] for frame in frames] == sorted(frame["source"] for frame in frames)
     assert sum(bool(frame["faces"]) for frame in frames) >= 0.99 * len(frames)
+
+
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "screen"])
+def test_without_any_stdout_it_runs_all_the_same(small_model: Path, form: list[str]) -> None:
+    command = [sys.executable, "-m", "edge", "run", "--demo", "--frames", "2", *form]
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "bash", *command], stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"EDGE_MODEL": str(small_model)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
