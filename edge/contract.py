@@ -17,6 +17,9 @@ from edge.faces import Detection
 
 Picture = NDArray[np.uint8]
 
+# No network wants more of a pixel; numbers beyond what a float holds are no use to any.
+_FARTHEST = 1e6
+
 _BORDERS = {"replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 
 
@@ -67,9 +70,9 @@ class InputContract:
         _require(
             len(self.value_range) == 2
             and all(isinstance(limit, (int, float)) for limit in self.value_range)
-            and self.value_range[0] < self.value_range[1],
+            and -_FARTHEST <= self.value_range[0] < self.value_range[1] <= _FARTHEST,
             "value_range",
-            "two rising numbers",
+            f"two rising numbers within ±{_FARTHEST:,.0f}",
             self.value_range,
         )
         _require(self.dtype == "uint8", "dtype", "uint8", self.dtype)

@@ -30,7 +30,7 @@ class CpuEngine:
                 f"{name} cannot be prepared by {runtime}: {first_line(error)}",
                 "convert the model again, or try another --runtime",
             ) from error
-        self._interpreter = interpreter
+        self._interpreter, self._name, self._runtime = interpreter, name, runtime
         # A view each time: the runtime refuses to run while one is held.
         self._input = interpreter.tensor(interpreter.get_input_details()[0]["index"])
         self._outputs = [output["index"] for output in interpreter.get_output_details()]
@@ -40,6 +40,16 @@ class CpuEngine:
         write(self._input())
 
     def infer(self) -> list[NDArray[Any]]:
-        """Run the graph on its input: one array an output."""
-        self._interpreter.invoke()
+        """Run the graph on its input: one array an output.
+
+        Raises:
+            EdgeError: The graph is damaged.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise EdgeError(
+                f"{self._name} cannot be run by {self._runtime}: {first_line(error)}",
+                "convert the model again, or try another --runtime",
+            ) from error
         return [self._interpreter.get_tensor(output) for output in self._outputs]

@@ -385,3 +385,24 @@ def test_without_any_stdout_it_runs_all_the_same(small_model: Path, form: list[s
         env=os.environ | {"EDGE_MODEL": str(small_model)}, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["edge ahead", "another"])
+def test_a_thread_that_waits_for_a_device_does_not_see_python_end(name: str) -> None:
+    """Coming back to a Python that is ending, it would abort the process."""
+    code = (
+        "import atexit, sys, threading, time\n"
+        "from edge import cli\n"
+        "atexit.register(print, 'python ended')\n"
+        f"hung = threading.Thread(target=time.sleep, args=(60,), name={name!r}, daemon=True)\n"
+        "hung.start()\n"
+        "sys.argv = ['edge', '--version']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told, *rest = done.stdout.splitlines()
+    assert told.startswith("edge ")
+    assert rest == ([] if name == "edge ahead" else ["python ended"])

@@ -4,11 +4,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -425,35 +424,3 @@ def test_no_error_shows_a_secret(address: str) -> None:
     with pytest.raises(EdgeError) as caught:
         open_source(address, warn=never)
     assert "secret" not in caught.value.message + caught.value.hint
-
-
-def test_a_stream_that_hangs_when_the_run_is_stopped_and_comes_back(small_model: Path) -> None:
-    """Its thread must not come back to a Python that is ending: that aborts the process."""
-    hanging, over = threading.Event(), threading.Event()
-
-    class Hanging(Mjpeg):
-        def do_GET(self) -> None:
-            self.path = "/good/20"
-            super().do_GET()
-            hanging.set()
-            over.wait(20)
-            with suppress(OSError):
-                for _ in range(100):
-                    self.wfile.write(b"--frame\r\n\r\n" * 1000)
-                    time.sleep(0.01)
-
-    with served(Hanging) as address:
-        command = [sys.executable, "-m", "edge", "run", f"{address}/good/20", "--json"]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=os.environ | {"EDGE_MODEL": str(small_model)},
-        ) as run:  # fmt: skip
-            assert run.stdout is not None
-            assert '"frame"' in run.stdout.readline()
-            hanging.wait(20)
-            run.send_signal(signal.SIGINT)
-            time.sleep(3.2)  # the run has given up on the thread by now
-            over.set()
-            rest, errors = run.communicate(timeout=20)
-    assert (run.returncode, errors) == (130, "")
-    assert '"summary"' in rest.splitlines()[-1]
