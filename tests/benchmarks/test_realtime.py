@@ -1,0 +1,39 @@
+import pytest
+
+from edge.benchmarks import realtime
+from edge.measure import Protocol
+from edge.runtime.detectors import create_detector
+
+
+def test_portraits_show_one_face_in_frames_of_the_size_asked_for():
+    detector = create_detector("blazeface")
+    for width, height in ((350, 350), (640, 360)):
+        [frame] = realtime.portraits(width, height, 1)
+        assert frame.shape == (height, width, 3)
+        assert len(detector.detect(frame)) == 1
+
+
+@pytest.mark.parametrize("faces", realtime.FACES)
+def test_walls_show_so_many_faces(faces):
+    [frame] = realtime.walls(faces, 1)
+    assert len(create_detector("blazeface").detect(frame)) == faces
+
+
+def test_the_tables_say_what_was_measured(monkeypatch):
+    monkeypatch.setattr(realtime, "PROTOCOL", Protocol(rounds=2, min_samples=4, min_seconds=0))
+    monkeypatch.setattr(realtime, "_peers", lambda pictures: {"other": lambda: None})
+    pictures = realtime.portraits(350, 350, 2)
+    start = {"first_result_ms": 700.0, "peak_rss_mb": 90.0, "import_ms": 300.0}
+    report = {
+        "one face": realtime._one_face(pictures),
+        "faces": realtime._by_faces(),
+        "frame size": realtime._by_size(),
+        "start": start,
+    }
+    rows = report["one face"]["rows"]
+    assert rows["edge"]["ratio"] == 1
+    assert set(rows) == {"edge", "edge, overlapped", "invoke alone", "other"}
+    text = realtime.tables(report)
+    assert "| edge | " in text
+    assert "| 1920×1080 | " in text
+    assert "first result after 700 ms, 90 MB at most" in text
