@@ -327,7 +327,8 @@ def test_stop_ends_the_wait_for_a_lost_stream(monkeypatch: pytest.MonkeyPatch) -
         assert not thread.is_alive()
 
 
-def test_close_waits_for_no_read_that_hangs() -> None:
+def test_close_waits_for_no_read_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "TIMEOUT_S", 15.0)
     hang = threading.Event()
 
     class Hanging(Mjpeg):
