@@ -156,7 +156,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def summarise(samples_ms: Sequence[float]) -> dict[str, float | None]:
+def summarise(samples_ms: Sequence[float] | NDArray[np.float32]) -> dict[str, float | None]:
     """Describe durations by their mean, percentiles, maximum and standard deviation.
 
     Args:

@@ -1,12 +1,14 @@
 """A run: a source through the pipeline to an output, and what it adds up to."""
 
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.conditions import Observer
 from edge.environment import fingerprint
@@ -71,13 +73,28 @@ class Output(Protocol):
         """Show the summary of the run."""
 
 
+class _Newest:
+    """The newest numbers, in memory that is there from the start."""
+
+    def __init__(self, most: int) -> None:
+        self._values = np.full(most, np.nan, np.float32)
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        self._values[self._count % len(self._values)] = value
+        self._count += 1
+
+    def values(self) -> NDArray[np.float32]:
+        return self._values[: self._count]
+
+
 class Statistics:
     """What a run adds up to."""
 
     def __init__(self) -> None:
         self.frames = 0
         self.first_result_ms: float | None = None
-        self._samples = {name: deque[float](maxlen=_KEPT_FRAMES) for name in STAGES}
+        self._samples = {name: _Newest(_KEPT_FRAMES) for name in STAGES}
         self._first = self._last = 0.0
 
     def add(self, result: Result) -> None:
@@ -98,14 +115,14 @@ class Statistics:
             "frames": self.frames,
             "fps": self._fps(),
             "first_result_ms": self.first_result_ms,
-            "latency_ms": {name: summarise(samples) for name, samples in self._samples.items()},
+            "latency_ms": {name: summarise(some.values()) for name, some in self._samples.items()},
         }
 
     def _fps(self) -> float | None:
         """Return frames a second, over the intervals between results: one fewer than results."""
         if self.frames > 1:
             return (self.frames - 1) / (self._last - self._first)
-        return 1000 / self._samples["total"][0] if self.frames else None
+        return 1000 / float(self._samples["total"].values()[0]) if self.frames else None
 
 
 def run(

@@ -19,8 +19,8 @@ from edge.modelfile import read_model
 from edge.runtime.classifier import Classifier
 from edge.runtime.evaluate import evaluate_subject
 from edge.runtime.outputs import JsonLines
-from edge.runtime.pipeline import RunOptions
-from edge.runtime.pipeline import run as run_pipeline
+from edge.runtime.run import RunOptions
+from edge.runtime.run import run as run_pipeline
 from edge.train.facecache import cut_faces
 from edge.train.job import Job, config_of, load_data
 from edge.train.recipes import recipe_named

@@ -8,7 +8,8 @@ import pytest
 from edge.assets import fetch
 from edge.errors import EdgeError
 from edge.runtime.pipeline import STAGES, Result
-from edge.runtime.run import RunOptions, run
+from edge.runtime.run import RunOptions, Statistics, run
+from edge.runtime.sources import Frame
 
 
 class Kept:
@@ -133,6 +134,21 @@ def test_the_summary_says_how_often_was_detected(
     source = None if related else tmp_path
     asked = replace(options(small_model, source=source, frames=1), detect_every=4)
     assert run(asked, Kept(), warn=pytest.fail)["detector"]["every"] == every
+
+
+def test_statistics_are_those_of_the_newest_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.runtime.run._KEPT_FRAMES", 4)
+    statistics = Statistics()
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for index in range(10):
+        frame = Frame(index, "", picture, 0.0)
+        statistics.add(Result(frame, [], dict.fromkeys(STAGES, float(index)), 0.0))
+    summary = statistics.summary()
+    assert summary["frames"] == 10
+    assert summary["latency_ms"]["detect"]["max"] == 9
+    assert summary["latency_ms"]["detect"]["mean"] == 7.5
+    # Nobody was there to be cut out.
+    assert summary["latency_ms"]["crop"]["mean"] is None
 
 
 def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:

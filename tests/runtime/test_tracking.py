@@ -11,6 +11,7 @@ from edge.contract import Picture
 from edge.faces import Box, Detection
 from edge.images import read_picture
 from edge.runtime.detectors import create_detector
+from edge.runtime.locator import Locator
 from edge.runtime.sources import open_source
 from edge.runtime.tracking import Tracker
 
@@ -303,13 +304,10 @@ def test_a_face_that_leaves_is_lost_when_its_middle_has_left(scene: Scene) -> No
 @pytest.mark.parametrize("name", ["again", "brother"])
 def test_one_person_of_a_real_video_is_one_face(data_dir: Path, name: str) -> None:
     """He nods, turns and waves his hands before a shirt with a skull on it."""
-    detector, tracker = create_detector("blazeface-full"), Tracker()
+    locator = Locator(create_detector("blazeface-full"), every=10, related=True)
     with open_source(str(data_dir / "videos" / f"{name}.mkv"), warn=pytest.fail) as source:
         for frame in source:
-            if frame.index % 10:
-                tracks = tracker.follow(frame.picture)
-            else:
-                tracks = tracker.detected(frame.picture, detector.detect(frame.picture))
+            tracks = locator.locate(frame.picture)
             assert [track.id for track in tracks] == [1]
 
 
