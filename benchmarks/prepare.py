@@ -155,10 +155,21 @@ class Inputs:
         return Path(self._scratch.name) / name
 
 
-def demo_frames(number: int, detector: Detector) -> list[Picture]:
-    """Return frames of the demo with one face: uint8 (350, 350, 3), BGR.
+def demo_frames(
+    number: int, detector: Detector, *, width: int = FRAME_SIDE, height: int = FRAME_SIDE
+) -> list[Picture]:
+    """Return frames of the demo with one face, a third of their height.
 
     One in each, so that it does not matter which of them a block of samples meets.
+
+    Args:
+        number: How many.
+        detector: Tells how many faces there are.
+        width: Of a frame, in pixels; what is wider than high is black.
+        height: Of a frame, in pixels.
+
+    Returns:
+        uint8 (height, width, 3), BGR.
     """
     demo, index = Demo(), 0
     found: list[Picture] = []
@@ -166,9 +177,10 @@ def demo_frames(number: int, detector: Detector) -> list[Picture]:
         frame = demo.render(index)
         left = (frame.shape[1] - frame.shape[0]) // 2
         square = frame[:, left : left + frame.shape[0]]
-        small = cv2.resize(square, (FRAME_SIDE, FRAME_SIDE), interpolation=cv2.INTER_AREA)
-        if len(detector.detect(small)) == 1:
-            found.append(small)
+        scaled = cv2.resize(square, (height, height), interpolation=cv2.INTER_AREA)
+        scaled = cv2.copyMakeBorder(scaled, 0, 0, 0, width - height, cv2.BORDER_CONSTANT)
+        if len(detector.detect(scaled)) == 1:
+            found.append(scaled)
         index += 7
     return found
 

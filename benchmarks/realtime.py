@@ -14,9 +14,8 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ import cv2
 import numpy as np
 
 from edge.assets import home
+from edge.benchmarks.prepare import FRAME_SIDE, demo_frames
+from edge.benchmarks.subjects import Endless
 from edge.benchmarks.told import tell
 from edge.benchmarks.zoo import build_zoo, demo_crops
 from edge.contract import Picture
@@ -37,24 +38,11 @@ from edge.runtime.demo import Demo
 from edge.runtime.detectors import Detector, create_detector
 from edge.runtime.locator import Locator
 from edge.runtime.pipeline import Overlapped, Pipeline
-from edge.runtime.sources import Frame, Source, open_source
+from edge.runtime.sources import open_source
 
 PROTOCOL = Protocol(rounds=5, min_samples=200, min_seconds=2.5)
-SIDE = 350
 FACES = (1, 2, 4, 8)
 _BLAZE = "blazeface"
-
-
-class Prepared(Source):
-    """Pictures that are there already, over and over."""
-
-    def __init__(self, pictures: Sequence[Picture]) -> None:
-        super().__init__("prepared")
-        self._pictures = pictures
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index, picture in enumerate(itertools.cycle(self._pictures)):
-            yield Frame(index, self.name, picture, time.perf_counter())
 
 
 def measure() -> dict[str, Any]:
@@ -62,7 +50,7 @@ def measure() -> dict[str, Any]:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory(prefix="edge-realtime-") as scratch:
         video = Path(scratch, "face.avi")
-        write_video(video, portraits(SIDE, SIDE, 60))
+        write_video(video, demo_frames(60, create_detector(_BLAZE)))
         with open_source(str(video), warn=_never) as source:
             pictures = [frame.picture for frame in source]
         return {
@@ -75,30 +63,11 @@ def measure() -> dict[str, Any]:
         }
 
 
-def portraits(width: int, height: int, count: int) -> list[Picture]:
-    """Return frames of the demo in which BlazeFace finds one face, a third of their height.
-
-    Args:
-        width: Of a frame, in pixels.
-        height: Of a frame, in pixels.
-        count: Frames.
-    """
-    detector, found = create_detector(_BLAZE), []
-    for picture in _demo():
-        frame = np.zeros((height, width, 3), np.uint8)
-        shrink = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-        frame[:, :height] = cv2.resize(picture[:, 80:560], (height, height), interpolation=shrink)
-        if len(detector.detect(frame)) == 1:
-            found.append(frame)
-        if len(found) == count:
-            return found
-    raise AssertionError("the demo has no end")
-
-
 def walls(faces: int, count: int) -> list[Picture]:
     """Return frames of 640×320 pixels with so many faces of about 100 pixels, 8 at most."""
     detector, found = create_detector(_BLAZE), []
-    for picture in _demo():
+    demo = Demo()
+    for picture in (demo.render(index) for index in itertools.count(step=7)):
         best = next(iter(detector.detect(picture)), None)
         if best is None:
             continue
@@ -119,11 +88,6 @@ def walls(faces: int, count: int) -> list[Picture]:
     raise AssertionError("the demo has no end")
 
 
-def _demo() -> Iterator[Picture]:
-    demo = Demo()
-    return (demo.render(index) for index in itertools.count(step=7))
-
-
 def write_video(path: Path, pictures: Sequence[Picture]) -> None:
     """Write pictures as a video that every build of OpenCV reads: Motion JPEG."""
     height, width = pictures[0].shape[:2]
@@ -136,7 +100,7 @@ def write_video(path: Path, pictures: Sequence[Picture]) -> None:
 def _one_face(pictures: Sequence[Picture]) -> dict[str, Any]:
     detector, classifier = create_detector(_BLAZE), _default()
     work = Overlapped(Pipeline(Locator(create_detector(_BLAZE)).locate, _default()),
-                      Prepared(pictures))  # fmt: skip
+                      Endless(pictures))  # fmt: skip
     calls = {
         "edge": _frames(detector, classifier, pictures),
         "edge, overlapped": lambda: next(work.results),
@@ -148,7 +112,7 @@ def _one_face(pictures: Sequence[Picture]) -> dict[str, Any]:
 
 
 def _frames(detector: Detector, classifier: FaceClassifier, pictures: Sequence[Picture]) -> Call:
-    results = Pipeline(Locator(detector).locate, classifier).results(Prepared(pictures))
+    results = Pipeline(Locator(detector).locate, classifier).results(Endless(pictures))
     return lambda: next(results)
 
 
@@ -226,12 +190,11 @@ def _by_faces() -> dict[str, Any]:
 
 def _by_size() -> dict[str, Any]:
     detector, classifier = create_detector(_BLAZE), _default()
-    sizes = ((SIDE, SIDE), (1920, 1080))
-    calls = {
-        f"{width}×{height}": _frames(detector, classifier, portraits(width, height, 20))
-        for width, height in sizes
-    }
-    return _table(alternate(calls, PROTOCOL), f"{SIDE}×{SIDE}")
+    calls = {}
+    for width, height in ((FRAME_SIDE, FRAME_SIDE), (1920, 1080)):
+        pictures = demo_frames(20, detector, width=width, height=height)
+        calls[f"{width}×{height}"] = _frames(detector, classifier, pictures)
+    return _table(alternate(calls, PROTOCOL), f"{FRAME_SIDE}×{FRAME_SIDE}")
 
 
 def _start(video: Path) -> dict[str, float]:

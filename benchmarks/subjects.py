@@ -201,7 +201,7 @@ def _pipeline(case: Case, files: Files) -> Subject:
     classifier, about = _open_classifier(case, second or first, files)
     name = "mediapipe" if first == "mediapipe" else classifier.contract.detector
     results = Pipeline(Locator(_open_detector(name, case)).locate, classifier).results(
-        _Endless(np.load(files["inputs"]))
+        Endless(np.load(files["inputs"]))
     )
     stages: dict[str, list[float]] = {name: [] for name in _STAGES}
 
@@ -215,7 +215,7 @@ def _pipeline(case: Case, files: Files) -> Subject:
     return Subject(call=one_frame, about=about | {"detector": name}, stages_ms=stages)
 
 
-class _Endless(Source):
+class Endless(Source):
     """Prepared frames, over and over."""
 
     def __init__(self, pictures: Sequence[Picture]) -> None:

@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,8 +104,10 @@ def main() -> None:
     try:
         app()
     except SystemExit as over:
-        if any(thread.name == "edge ahead" for thread in threading.enumerate()):
-            # One that waits for a device would come back while Python ends, and abort the process.
+        from edge.runtime.ahead import still_working
+
+        if still_working():
+            # It would come back from its device while Python ends, and abort the process.
             _end_now(over.code)
         raise
 

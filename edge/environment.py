@@ -25,6 +25,9 @@ _CGROUP = Path("/sys/fs/cgroup")
 _THERMAL = Path("/sys/class/thermal")
 _PI_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
+# More are for who asks for them.
+_MOST_THREADS = 4
+
 
 def fingerprint(threads: int, runtime: str) -> dict[str, Any]:
     """Describe the machine and its state, quickly enough to do so in every run.
@@ -68,6 +71,11 @@ def processor() -> tuple[str | None, list[str]]:
 def usable_cores() -> int:
     """Return how many cores this process may run on."""
     return len(usable_core_numbers())
+
+
+def threads_of_a_network() -> int:
+    """Return how many threads a network may use: half of the cores, since two run side by side."""
+    return min(max(usable_cores() // 2, 1), _MOST_THREADS)
 
 
 def usable_core_numbers() -> set[int]:

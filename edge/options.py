@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-_MAX_AUTO_THREADS = 4
-
 Split = Literal["train", "val", "test", "all"]
 Crop = Literal["detect", "whole"]
 IoType = Literal["uint8", "int8", "float32"]
@@ -212,9 +210,9 @@ SoakOption = Annotated[
 def thread_count(threads: str) -> int:
     """Return how many threads --threads means."""
     if threads == "auto":
-        from edge.environment import usable_cores
+        from edge.environment import threads_of_a_network
 
-        return min(max(usable_cores() // 2, 1), _MAX_AUTO_THREADS)
+        return threads_of_a_network()
     if not threads.isdecimal() or not 0 < int(threads) <= 1024:
         raise typer.BadParameter(f"--threads is {threads}, expected 1 to 1024, or auto")
     return int(threads)

@@ -6,6 +6,13 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
+_THREAD = "edge ahead"
+
+
+def still_working() -> bool:
+    """Tell whether a thread outlives its use, as one does that waits for a device."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
+
 
 class Ahead(Generic[Item]):
     """An iterator whose items are made by a thread while those before them are used.
@@ -28,7 +35,7 @@ class Ahead(Generic[Item]):
         self._over = self._closed = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(
-            target=self._make, args=(iter(items),), name="edge ahead", daemon=True
+            target=self._make, args=(iter(items),), name=_THREAD, daemon=True
         )
         self._thread.start()
 

@@ -27,7 +27,8 @@ _PICAMERA = re.compile(r"picamera(?::(\d))?")
 # Where Raspberry Pi OS installs it, out of the sight of a virtual environment.
 _APT_PACKAGE = Path("/usr/lib/python3/dist-packages/picamera2")
 
-# With one buffer most cameras reach half of their rate: it is not back in time for the next frame.
+# With one buffer cameras are reported to reach half of their rate: it is not back in time for the
+# next frame.
 _BUFFERS = 2
 
 # What picamera2 and libcamera raise where a camera is busy, gone or out of memory.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge.assets import assets, home
-from edge.environment import processor, usable_cores, versions
+from edge.environment import processor, threads_of_a_network, usable_cores, versions
 from edge.errors import EdgeError, first_line
 from edge.files import write_json
 from edge.measure import Call, sample
@@ -34,7 +34,6 @@ _PACKAGES = ("edge-tflite", "ai-edge-litert", "tflite-runtime", "tensorflow", "o
 
 # What is tried beside the TFLite runtime, but only believed where it agrees.
 _OTHER = "openvino"
-_MOST_THREADS = 4
 # To be faster by less is no reason to take it, or more threads.
 _TIE = 1.05
 _TURNS = 8
@@ -113,8 +112,8 @@ def candidates(runtime: str = "auto", threads: int | None = None) -> list[tuple[
 
     Detector and classifier may run side by side: each gets half of the cores at most.
     """
-    most = min(max(usable_cores() // 2, 1), _MOST_THREADS)
-    counts = [threads] if threads is not None else [2**n for n in range(most.bit_length())]
+    powers = [2**n for n in range(threads_of_a_network().bit_length())]
+    counts = powers if threads is None else [threads]
     runtimes = [runtime]
     if runtime == "auto" and find_spec(_OTHER) is not None:
         runtimes.append(_OTHER)

@@ -10,6 +10,8 @@ from edge.runtime.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
 from edge.runtime.choice import Choice, candidates, choose
 from edge.runtime.trial import detector_trial
 
+_VARIANTS = {"blazeface": SHORT_RANGE, "blazeface-full": FULL_RANGE}
+
 DETECTORS = ("blazeface", "blazeface-full", "mediapipe", "yunet", "haar")
 
 
@@ -31,9 +33,8 @@ def create_detector(name: str, *, runtime: str = "auto", threads: int = 1) -> De
     Raises:
         EdgeError: The name is unknown, or what the detector needs is not here.
     """
-    if name in ("blazeface", "blazeface-full"):
-        variant = SHORT_RANGE if name == "blazeface" else FULL_RANGE
-        return BlazeFace(variant, runtime=runtime, threads=threads)
+    if name in _VARIANTS:
+        return BlazeFace(_VARIANTS[name], runtime=runtime, threads=threads)
     if name == "mediapipe":
         from edge.runtime.mediapipe_detector import MediaPipeDetector
 
@@ -56,8 +57,8 @@ def choose_detector(name: str, *, runtime: str, threads: int | None) -> tuple[De
     Raises:
         EdgeError: As `create_detector`.
     """
-    if name in ("blazeface", "blazeface-full"):
-        variant = SHORT_RANGE if name == "blazeface" else FULL_RANGE
+    if name in _VARIANTS:
+        variant = _VARIANTS[name]
         graph = fetch(variant.asset).read_bytes()
         chosen = choose(graph, assets()[variant.asset].sha256, name, detector_trial(variant.size),
                         runtime=runtime, threads=threads)  # fmt: skip

@@ -52,7 +52,32 @@ class Device(Protocol):
         """Release it, also while another thread reads."""
 
 
-class Live(Source):
+class Read(Source):
+    """A source that is read from a device, frame by frame.
+
+    Args:
+        name: What the user calls it.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._index = 0
+
+    def frames_of(self, device: Device) -> Iterator[Frame]:
+        """Yield the frames of a device until it gives no more, or the source is stopped.
+
+        Raises:
+            EdgeError: It was not stopped, and no device gave any frame so far.
+        """
+        while not self._stopped.is_set() and (taken := device.read(self._stopped)):
+            self.unreadable += taken.skipped
+            yield Frame(self._index, self.name, taken.picture, taken.captured)
+            self._index += 1
+        if not self._index and not self._stopped.is_set():
+            raise EdgeError(f"{self.name} gave no frame", "check that it plays elsewhere")
+
+
+class Live(Read):
     """What has no end: a camera or a stream, opened again when it is lost.
 
     Args:
@@ -77,20 +102,14 @@ class Live(Source):
         self._wait_s = FIRST_WAIT_S
 
     def __iter__(self) -> Iterator[Frame]:
-        index, lost = 0, False
+        lost = False
         while True:
-            while not self._stopped.is_set() and (taken := self._device.read(self._stopped)):
+            for frame in self.frames_of(self._device):
                 if lost:
                     self.reconnects += 1
                     lost, self._wait_s = False, FIRST_WAIT_S
-                self.unreadable += taken.skipped
-                yield Frame(index, self.name, taken.picture, taken.captured)
-                index += 1
-            if self._stopped.is_set():
-                return
-            if index == 0:
-                raise EdgeError(f"{self.name} gave no frame", "check that it plays elsewhere")
-            if self._until_lost:
+                yield frame
+            if self._stopped.is_set() or self._until_lost:
                 return
             if not lost:
                 lost = True

@@ -51,13 +51,13 @@ class RunOptions:
 
     source: str | None
     camera: str
-    asked: CameraSettings = field(default_factory=CameraSettings)
-    until_lost: bool = False
     demo: bool
     frames: int | None
     model: str
     detector: str | None
     runtime: str
+    asked: CameraSettings = field(default_factory=CameraSettings)
+    until_lost: bool = False
     threads: int | None = None
     detect_every: int = 1
     steady: bool = False

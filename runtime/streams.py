@@ -14,7 +14,7 @@ import cv2
 
 from edge.errors import EdgeError
 from edge.images import SUFFIXES, require_size, silence_opencv
-from edge.runtime.reconnect import TIMEOUT_S, Live, Taken
+from edge.runtime.reconnect import TIMEOUT_S, Live, Read, Taken
 from edge.runtime.sources import Frame, Source, Warn, without_secrets
 
 # OpenCV says the same of a frame that cannot be decoded and of the end. It says so at once where
@@ -121,7 +121,7 @@ class Recording(Capture):
         return missing > max(1.0, self.duration_s / 10)
 
 
-class Video(Source):
+class Video(Read):
     """A video that has an end, in a file or at an address.
 
     Args:
@@ -138,16 +138,8 @@ class Video(Source):
         self._remote = remote
 
     def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while not self._stopped.is_set() and (taken := self._recording.read(self._stopped)):
-            self.unreadable += taken.skipped
-            yield Frame(index, self.name, taken.picture, taken.captured)
-            index += 1
-        if self._stopped.is_set():
-            return
-        if index == 0:
-            raise EdgeError(f"{self.name} gave no frame", "check that it plays elsewhere")
-        if self._recording.cut_short():
+        yield from self.frames_of(self._recording)
+        if not self._stopped.is_set() and self._recording.cut_short():
             self._warn(
                 f"{self.name} should last {self._recording.duration_s:.1f} s, but nothing after "
                 f"{self._recording.position_s:.1f} s can be read"

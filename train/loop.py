@@ -35,7 +35,7 @@ from edge.train.variables import assign, shapes_of, value, values
 
 _CHECKPOINT_EVERY_S = 60.0
 _VALIDATION_BATCH = 128
-# More move no figure of a statistic.
+# Each gives a statistic one value for every place of its layer.
 _STATISTICS_FACES = 2_000
 
 

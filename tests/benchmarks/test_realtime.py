@@ -1,14 +1,15 @@
 import pytest
 
 from edge.benchmarks import realtime
+from edge.benchmarks.prepare import demo_frames
 from edge.measure import Protocol
 from edge.runtime.detectors import create_detector
 
 
-def test_portraits_show_one_face_in_frames_of_the_size_asked_for():
+def test_frames_of_the_demo_show_one_face_in_the_size_asked_for():
     detector = create_detector("blazeface")
     for width, height in ((350, 350), (640, 360)):
-        [frame] = realtime.portraits(width, height, 1)
+        [frame] = demo_frames(1, detector, width=width, height=height)
         assert frame.shape == (height, width, 3)
         assert len(detector.detect(frame)) == 1
 
@@ -22,7 +23,7 @@ def test_walls_show_so_many_faces(faces):
 def test_the_tables_say_what_was_measured(monkeypatch):
     monkeypatch.setattr(realtime, "PROTOCOL", Protocol(rounds=2, min_samples=4, min_seconds=0))
     monkeypatch.setattr(realtime, "_peers", lambda pictures: {"other": lambda: None})
-    pictures = realtime.portraits(350, 350, 2)
+    pictures = demo_frames(2, create_detector("blazeface"))
     start = {"first_result_ms": 700.0, "peak_rss_mb": 90.0, "import_ms": 300.0}
     report = {
         "one face": realtime._one_face(pictures),

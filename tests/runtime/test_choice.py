@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge import environment
 from edge.assets import fetch, home
 from edge.errors import EdgeError
 from edge.images import read_picture
@@ -79,7 +80,7 @@ def bench(folder, monkeypatch):
 
 
 def machine(monkeypatch, *, cores, openvino):
-    monkeypatch.setattr(choice, "usable_cores", lambda: cores)
+    monkeypatch.setattr(environment, "usable_core_numbers", lambda: list(range(cores)))
     monkeypatch.setattr(choice, "find_spec", lambda name: object() if openvino else None)
 
 
@@ -409,7 +410,7 @@ def test_slow_networks_are_compared_on_fewer_faces(bench, monkeypatch):
 def openvino(folder, need, monkeypatch):
     """OpenVINO itself, the faster one wherever it is believed."""
     need("openvino")
-    monkeypatch.setattr(choice, "usable_cores", lambda: 2)
+    monkeypatch.setattr(environment, "usable_core_numbers", lambda: [0, 1])
     monkeypatch.setattr(choice, "medians", lambda calls, budget_s: {
         name: 1.0 if "openvino" in name else 2.0 for name in calls
     })  # fmt: skip

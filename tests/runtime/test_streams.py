@@ -264,23 +264,17 @@ def test_a_stream_that_is_lost_comes_back() -> None:
     assert all(before < frame.captured < time.perf_counter() for frame in frames)
 
 
-def test_until_lost_a_stream_ends_where_it_is_lost() -> None:
+# What is broken after the last good one cannot be told from the end; here there is none.
+@pytest.mark.parametrize(("path", "unreadable"), [("good/20", 0), ("broken/30", 10)])
+def test_until_lost_a_stream_ends_where_it_is_lost(path: str, unreadable: int) -> None:
+    """What is broken on the way is counted and skipped."""
     with (
         served(Mjpeg) as address,
-        open_source(f"{address}/good/20", warn=never, until_lost=True) as source,
+        open_source(f"{address}/{path}", warn=never, until_lost=True) as source,
     ):
         assert len(list(source)) == 20
     assert source.reconnects == 0
-
-
-def test_broken_pictures_of_a_stream_are_counted_and_skipped() -> None:
-    with (
-        served(Mjpeg) as address,
-        open_source(f"{address}/broken/30", warn=never, until_lost=True) as source,
-    ):
-        assert len(list(source)) == 20
-    # What is broken after the last good one cannot be told from the end; here there is none.
-    assert source.unreadable == 10
+    assert source.unreadable == unreadable
 
 
 def test_a_stream_of_broken_pictures_does_not_go_on_for_ever() -> None:
