@@ -83,30 +83,44 @@ class Protocol:
         return elapsed_s * (number + 1) / number <= self.budget_s
 
 
-def warm_up(call: Call) -> list[float]:
+def nothing() -> None:
+    """Be what comes before a call that needs no preparation."""
+
+
+def warm_up(call: Call, before: Call = nothing) -> list[float]:
     """Call until the time of a call has settled: caches, clocks and lazy set-up.
 
     Windows of at least three calls and 50 ms are compared; two whose medians are within 3 % end
     it, and so do three seconds.
 
+    Args:
+        call: What is timed.
+        before: Prepares each call, untimed.
+
     Returns:
         Milliseconds of each call.
     """
     taken: list[float] = []
-    before = math.inf
+    last = math.inf
     end = time.perf_counter() + _LONGEST_WARM_UP_S
     while time.perf_counter() < end:
-        window = sample(call, _WINDOW_CALLS, _WINDOW_S)
+        window = sample(call, _WINDOW_CALLS, _WINDOW_S, before)
         taken += window
         now = float(np.median(window))
-        if abs(now - before) <= _WARM * now:
+        if abs(now - last) <= _WARM * now:
             break
-        before = now
+        last = now
     return taken
 
 
-def sample(call: Call, least: int, seconds: float) -> list[float]:
+def sample(call: Call, least: int, seconds: float, before: Call = nothing) -> list[float]:
     """Time single calls, at least so many and for at least so long, without garbage collection.
+
+    Args:
+        call: What is timed.
+        least: How often at least.
+        seconds: For how long at least, with what prepares the calls.
+        before: Prepares each call, untimed.
 
     Returns:
         Milliseconds of each call.
@@ -116,16 +130,24 @@ def sample(call: Call, least: int, seconds: float) -> list[float]:
         watch = Stopwatch()
         end = time.perf_counter() + seconds
         while len(taken) < least or time.perf_counter() < end:
+            before()
             watch.lap()
             call()
             taken.append(watch.lap())
     return taken
 
 
-def alternate(calls: Mapping[str, Call], protocol: Protocol) -> dict[str, list[list[float]]]:
+def alternate(
+    calls: Mapping[str, Call], protocol: Protocol, before: Mapping[str, Call] | None = None
+) -> dict[str, list[list[float]]]:
     """Time several calls in turns, in a random order, so that a busy moment falls on all alike.
 
     Each block is warmed up by itself: what ran in between has displaced the caches.
+
+    Args:
+        calls: What is timed, by name.
+        protocol: How much of it.
+        before: What prepares each call, untimed; of those that need it.
 
     Returns:
         By name, one block of milliseconds a round.
@@ -133,8 +155,9 @@ def alternate(calls: Mapping[str, Call], protocol: Protocol) -> dict[str, list[l
     blocks: dict[str, list[list[float]]] = {name: [] for name in calls}
     for order in shuffled(list(calls), protocol):
         for name in order:
-            warm_up(calls[name])
-            blocks[name].append(sample(calls[name], *protocol.block()))
+            call, first = calls[name], (before or {}).get(name, nothing)
+            warm_up(call, first)
+            blocks[name].append(sample(call, *protocol.block(), first))
     return blocks
 
 

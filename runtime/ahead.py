@@ -1,10 +1,12 @@
-"""Work ahead: a stage of the pipeline in a thread of its own, one item before its consumer."""
+"""Work ahead: stages of the pipeline in threads of their own, before their consumer."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _THREAD = "edge ahead"
 
@@ -92,3 +94,99 @@ class Ahead(Generic[Item]):
             self._slot.clear()
             self._changed.notify_all()
         self._thread.join(patience_s)
+
+
+class SideBySide(Generic[Item, Made]):
+    """An iterator whose items are worked on several at a time, and come in their order.
+
+    Args:
+        items: What to work on; taken by one thread at a time.
+        works: What each thread does with an item that it took. Exceptions, also those of `items`,
+            are raised in the place of what they prevented.
+    """
+
+    def __init__(self, items: Iterable[Item], works: Sequence[Callable[[Item], Made]]) -> None:
+        self._items = iter(items)
+        self._taking = threading.Lock()
+        self._changed = threading.Condition()
+        self._made: dict[int, Made] = {}
+        self._begun = self._used = 0
+        # One more than are worked on: pictures are large.
+        self._most = len(works) + 1
+        self._last: int | None = None
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._make, args=(work,), name=_THREAD, daemon=True)
+            for work in works
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _make(self, work: Callable[[Item], Made]) -> None:
+        number = 0
+        try:
+            while True:
+                with self._taking:
+                    if not self._wants_another():
+                        return
+                    number = self._begun
+                    taken = list(islice(self._items, 1))
+                    if not taken:
+                        self._end(number, None)
+                        return
+                    self._begun += 1
+                self._put(number, work(taken[0]))
+        except BaseException as failure:
+            self._end(number, failure)
+
+    def _wants_another(self) -> bool:
+        """Wait until an item is wanted; return False once none is any more."""
+        with self._changed:
+            while self._begun - self._used >= self._most and self._goes_on():
+                self._changed.wait()
+            return self._goes_on()
+
+    def _goes_on(self) -> bool:
+        return not self._closed and self._last is None
+
+    def _put(self, number: int, made: Made) -> None:
+        with self._changed:
+            self._made[number] = made
+            self._changed.notify_all()
+
+    def _end(self, number: int, failure: BaseException | None) -> None:
+        """Let `number` be the first item that is not made, unless an earlier one was not."""
+        with self._changed:
+            if self._last is None or number < self._last:
+                self._last, self._failure = number, failure
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Made]:
+        return self
+
+    def __next__(self) -> Made:
+        with self._changed:
+            while not self._closed and self._used not in self._made and self._used != self._last:
+                self._changed.wait()
+            if not self._closed and self._used in self._made:
+                made = self._made.pop(self._used)
+                self._used += 1
+                self._changed.notify_all()
+                return made
+        if self._failure is not None and not self._closed:
+            raise self._failure
+        raise StopIteration
+
+    def close(self, patience_s: float | None = None) -> None:
+        """Stop the threads.
+
+        Args:
+            patience_s: How long each may take to notice; None for as long as its item takes.
+        """
+        with self._changed:
+            self._closed = True
+            self._made.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(patience_s)

@@ -211,8 +211,9 @@ def decode(boxes: Floats, logits: Floats, anchors: Floats, min_score: float) -> 
         Faces in input pixels, x and y being those of the centre, and scores; the best first.
     """
     kept = (logits >= math.log(min_score / (1 - min_score))).nonzero()[0]
-    faces = (boxes[kept] + anchors[kept]).tolist()
-    scores = [1 / (1 + math.exp(-min(logit, 80))) for logit in logits[kept].tolist()]
+    # `take` does what an index of integers does, in half of the time.
+    faces = (boxes.take(kept, 0) + anchors.take(kept, 0)).tolist()
+    scores = [1 / (1 + math.exp(-min(logit, 80))) for logit in logits.take(kept).tolist()]
     return sorted(zip(faces, scores, strict=True), key=lambda candidate: -candidate[1])
 
 

@@ -12,6 +12,9 @@ from edge.runtime.trial import detector_trial
 
 _VARIANTS = {"blazeface": SHORT_RANGE, "blazeface-full": FULL_RANGE}
 
+# Those that run on a TFLite runtime; the others bring an engine and threads of their own.
+ON_TFLITE = tuple(_VARIANTS)
+
 DETECTORS = ("blazeface", "blazeface-full", "mediapipe", "yunet", "haar")
 
 
@@ -46,8 +49,8 @@ def create_detector(name: str, *, runtime: str = "auto", threads: int = 1) -> De
     raise EdgeError(f"unknown detector {name}", f"choose one of {', '.join(DETECTORS)}")
 
 
-def choose_detector(name: str, *, runtime: str, threads: int | None) -> tuple[Detector, Choice]:
-    """Load a detector, on the engine and threads that suit it best here.
+def choose_detector(name: str, *, runtime: str, threads: int | None) -> Choice:
+    """Choose the engine and threads that suit a detector best here.
 
     Args:
         name: One of `DETECTORS`.
@@ -60,12 +63,10 @@ def choose_detector(name: str, *, runtime: str, threads: int | None) -> tuple[De
     if name in _VARIANTS:
         variant = _VARIANTS[name]
         graph = fetch(variant.asset).read_bytes()
-        chosen = choose(graph, assets()[variant.asset].sha256, name, detector_trial(variant.size),
-                        runtime=runtime, threads=threads)  # fmt: skip
-    else:
-        _, count = candidates(threads=threads)[-1]
-        chosen = Choice(runtime=name, threads=count, measured_ms={}, refused={})
-    return create_detector(name, runtime=chosen.runtime, threads=chosen.threads), chosen
+        return choose(graph, assets()[variant.asset].sha256, name, detector_trial(variant.size),
+                      runtime=runtime, threads=threads)  # fmt: skip
+    _, count = candidates(threads=threads)[-1]
+    return Choice(runtime=name, threads=count, measured_ms={}, refused={})
 
 
 def other_than_trained(name: str, contract: InputContract) -> list[str]:

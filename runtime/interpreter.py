@@ -20,6 +20,7 @@ from edge.runtime.cpu_engine import CpuEngine
 from edge.runtime.gpu_engine import ON_CPU, Adapter, GpuEngine
 from edge.runtime.openvino_engine import OpenVinoEngine
 from edge.runtime.operators import execution_plan, multiply_adds
+from edge.runtime.quantization import dequantize, dequantizer, pixel_table, quantize
 
 RUNTIMES = ("litert", "openvino", "tflite-runtime", "tensorflow")
 DEVICES = ("cpu", "gpu")
@@ -102,6 +103,7 @@ class Interpreter:
         self.runtime, self._graph = _construct(model, name, asked, threads)
         self._input = _only_input(self._graph.get_input_details(), name)
         self._outputs = self._graph.get_output_details()
+        self._dequantizers = [dequantizer(output) for output in self._outputs]
         self._engine = self._start(model, runtime)
         self.input = _info(self._input)
         self.outputs = tuple(_info(output) for output in self._outputs)
@@ -153,13 +155,9 @@ class Interpreter:
         Returns:
             One float32 array an output, with its batch axis, dequantized.
         """
-        scale, zero = self._input["quantization"]
-        dtype = self._input["dtype"]
-        if np.issubdtype(dtype, np.integer):
-            limits = np.iinfo(dtype)
-            values = np.clip(np.rint(values / scale) + zero, limits.min, limits.max)
         self._require_shape(values)
-        return self.run_written(lambda tensor: np.copyto(tensor, values, casting="unsafe"))
+        raw = quantize(values, self._input)
+        return self.run_written(lambda tensor: np.copyto(tensor, raw, casting="unsafe"))
 
     def run_written(self, write: Write) -> list[NDArray[np.float32]]:
         """Run the graph on what is written straight into its input.
@@ -187,7 +185,7 @@ class Interpreter:
             As `run`.
         """
         if value_range not in self._tables:
-            values = _pixel_table(self._input, value_range)
+            values = pixel_table(self._input, value_range)
             same = values.dtype == np.uint8 and np.array_equal(values, np.arange(256))
             self._tables[value_range] = None if same else values
         table = self._tables[value_range]
@@ -201,7 +199,7 @@ class Interpreter:
             raise ValueError(f"input of {self.name} is {self.input.shape[1:]}, not {values.shape}")
 
     def _real(self, tensors: list[NDArray[Any]]) -> list[NDArray[np.float32]]:
-        return [_real(raw, output) for raw, output in zip(tensors, self._outputs, strict=True)]
+        return [real(raw) for real, raw in zip(self._dequantizers, tensors, strict=True)]
 
     def operators(self) -> dict[str, int]:
         """Return how often each operator occurs in the graph as it will run.
@@ -292,10 +290,10 @@ class Layers:
         Returns:
             What each of `layers` made of them, float32, dequantized.
         """
-        table = _pixel_table(self._input, value_range)
+        table = pixel_table(self._input, value_range)
         self._engine.fill(lambda tensor: np.copyto(tensor[0], table[crop]))
         self._engine.infer()
-        return [_real(self._graph.get_tensor(made["index"]), made) for made in self._made]
+        return [dequantize(self._graph.get_tensor(made["index"]), made) for made in self._made]
 
 
 def _compile_for_gpu(model: bytes) -> Any:
@@ -371,26 +369,6 @@ def _only_input(inputs: list[dict[str, Any]], name: str) -> dict[str, Any]:
             "convert the model with a batch of 1",
         )
     return inputs[0]
-
-
-def _pixel_table(graph_input: dict[str, Any], value_range: tuple[float, float]) -> NDArray[Any]:
-    """Return each pixel value in the input's own type: (256,)."""
-    values = np.linspace(*value_range, 256, dtype=np.float32)
-    dtype = graph_input["dtype"]
-    if not np.issubdtype(dtype, np.integer):
-        return values.astype(dtype)
-    scale, zero = graph_input["quantization"]
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(dtype)
-
-
-def _real(raw: NDArray[Any], output: dict[str, Any]) -> NDArray[np.float32]:
-    """Return the values that an output tensor stands for."""
-    scale, zero = output["quantization"]
-    if scale and raw.dtype.kind in "iu":
-        # Widen before subtracting: the zero point does not fit the raw type.
-        return (raw.astype(np.int32) - zero).astype(np.float32) * np.float32(scale)
-    return raw.astype(np.float32, copy=False)
 
 
 def _info(detail: dict[str, Any]) -> TensorInfo:

@@ -1,7 +1,7 @@
 """The pipeline: capture, detect, crop, classify, on the frames of one source."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from edge.contract import Picture
 from edge.faces import Face
 from edge.measure import Stopwatch
-from edge.runtime.ahead import Ahead
+from edge.runtime.ahead import Ahead, SideBySide
 from edge.runtime.classifier import FaceClassifier, labels, named
 from edge.runtime.sources import Frame, Source
 from edge.runtime.steady import Steady
-from edge.runtime.tracking import Track
+from edge.runtime.tracking import Track, Tracker
 
 # How long a device that gives nothing may keep its thread.
 _PATIENCE_S = 2.0
@@ -54,6 +54,16 @@ class Located:
     detect: float
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the classifier says of each face of a frame, with the milliseconds of all stages."""
+
+    frame: Frame
+    tracks: list[Track]
+    told: list[NDArray[np.float32]]
+    stages: tuple[float, float, float, float]
+
+
 class Pipeline:
     """Finds the faces of frames and says what is true of each.
 
@@ -61,42 +71,64 @@ class Pipeline:
         locate: Finds the faces of the next picture.
         classifier: Judges them.
         steady: Smooths what is said of a face over time.
+        names: Names the faces, where `locate` does not.
     """
 
     def __init__(
-        self, locate: Locate, classifier: FaceClassifier, steady: Steady | None = None
+        self,
+        locate: Locate,
+        classifier: FaceClassifier,
+        steady: Steady | None = None,
+        names: Tracker | None = None,
     ) -> None:
         self._locate = locate
         self._classifier = classifier
         self._steady = steady
+        self._names = names
 
     def results(self, frames: Iterable[Frame]) -> Iterator[Result]:
         """Yield one result a frame, each done before the next frame is taken."""
-        return map(self.judge, self.located(timed(frames)))
+        return map(self.result, map(self.see, timed(frames)))
 
-    def located(self, captured: Iterable[tuple[Frame, float]]) -> Iterator[Located]:
-        """Find the faces of each frame."""
-        for frame, capture in captured:
-            watch = Stopwatch()
-            tracks = self._locate(frame.picture)
-            yield Located(frame, tracks, capture, watch.lap())
+    def see(self, captured: tuple[Frame, float]) -> Judged:
+        """Do all of a frame that does not depend on the frames before it."""
+        return self.judge(self.find(captured))
 
-    def judge(self, located: Located) -> Result:
-        """Say what is true of each face of a frame."""
-        frame, contract = located.frame, self._classifier.contract
+    def find(self, captured: tuple[Frame, float]) -> Located:
+        """Find the faces of a frame, given with the milliseconds that it was waited for."""
+        frame, capture = captured
+        watch = Stopwatch()
+        tracks = self._locate(frame.picture)
+        return Located(frame, tracks, capture, watch.lap())
+
+    def judge(self, located: Located) -> Judged:
+        """Judge each face of a frame."""
+        picture, tracks = located.frame.picture, located.tracks
         crop = classify = 0.0
-        faces: list[Face] = []
-        if located.tracks:
+        told: list[NDArray[np.float32]] = []
+        if tracks:
             watch = Stopwatch()
             # One step for all faces after the other: the next one finds the caches warm.
-            crops = [contract.cut(frame.picture, track.detection) for track in located.tracks]
+            cut = self._classifier.contract.cut
+            crops = [cut(picture, track.detection) for track in tracks]
             crop = watch.lap()
             told = [self._classifier.probabilities(pixels) for pixels in crops]
-            pairs = zip(located.tracks, told, strict=True)
-            faces = [self._face(track, values, frame.captured) for track, values in pairs]
             classify = watch.lap()
-        stages = (located.capture, located.detect, crop, classify)
-        latency = dict(zip(STAGES, (*stages, sum(stages)), strict=True))
+        return Judged(
+            located.frame, tracks, told, (located.capture, located.detect, crop, classify)
+        )
+
+    def result(self, judged: Judged) -> Result:
+        """Say what is true of each face of a frame; of frames in their order."""
+        frame, tracks, told = judged.frame, judged.tracks, judged.told
+        if self._names is not None:
+            found = [track.detection for track in tracks]
+            tracks = self._names.detected(frame.picture, found)
+        faces = [
+            self._face(track, values, frame.captured)
+            for track, values in zip(tracks, told, strict=True)
+        ]
+        latency = dict(zip(STAGES, (*judged.stages, sum(judged.stages)), strict=True))
         return Result(frame, faces, latency, (time.perf_counter() - frame.captured) * 1000)
 
     def _face(self, track: Track, values: NDArray[np.float32], captured: float) -> Face:
@@ -115,24 +147,31 @@ class Pipeline:
 
 
 class Overlapped:
-    """A pipeline that takes frames, finds faces and judges them side by side.
+    """Pipelines that take frames, find faces and judge them side by side.
 
-    Each of the three has a thread, the last one that of the caller. Of a live source only the
-    newest frame waits for the detector.
+    Of one pipeline, capture, detection and judging have a thread each, the last one that of the
+    caller; of a live source only the newest frame waits for the detector. Several pipelines work
+    on as many frames at once.
 
     Args:
-        pipeline: Does the work.
+        pipelines: Do the work; the first one names and smooths.
         source: Opened.
 
     Attributes:
         results: One a frame, in the order of the frames.
     """
 
-    def __init__(self, pipeline: Pipeline, source: Source) -> None:
+    def __init__(self, pipelines: Sequence[Pipeline], source: Source) -> None:
         self._source = source
         self._captured = Ahead(timed(source), newest=source.live)
-        self._located = Ahead(pipeline.located(self._captured))
-        self.results = map(pipeline.judge, self._located)
+        first = pipelines[0]
+        self._working: Ahead[Located] | SideBySide[tuple[Frame, float], Judged]
+        if len(pipelines) > 1:
+            self._working = SideBySide(self._captured, [each.see for each in pipelines])
+            self.results = map(first.result, self._working)
+        else:
+            self._working = Ahead(map(first.find, self._captured))
+            self.results = map(first.result, map(first.judge, self._working))
 
     @property
     def dropped(self) -> int:
@@ -144,7 +183,7 @@ class Overlapped:
         self._source.stop()
         patience_s = _PATIENCE_S if self._source.live else None
         self._captured.close(patience_s)
-        self._located.close(patience_s)
+        self._working.close(patience_s)
         self._source.close()
 
 

@@ -11,20 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.conditions import Observer
-from edge.environment import fingerprint
+from edge.environment import fingerprint, usable_cores
 from edge.measure import peak_rss_mb, since_process_start_ms, summarise
-from edge.modelfile import read_model, resolve_model
+from edge.modelfile import ModelFile, read_model, resolve_model
 from edge.runtime.choice import Choice, choose
 from edge.runtime.classifier import Classifier
-from edge.runtime.detectors import choose_detector, other_than_trained
+from edge.runtime.detectors import (
+    ON_TFLITE,
+    choose_detector,
+    create_detector,
+    other_than_trained,
+)
 from edge.runtime.locator import Locator
 from edge.runtime.pipeline import STAGES, Overlapped, Pipeline, Result
 from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open_source
 from edge.runtime.steady import Steady
+from edge.runtime.tracking import Tracker
 from edge.runtime.trial import classifier_trial
 
 # What another machine took: cpu, runtime, threads, detector, and p50_ms by stage.
 Reference = Callable[[str], dict[str, Any] | None]
+
+# Each has networks of its own in memory.
+_MOST_AT_ONCE = 4
 
 # Statistics are those of the newest frames, so that a run of weeks does not fill the memory.
 _KEPT_FRAMES = 100_000
@@ -146,20 +155,16 @@ def run(
     Raises:
         EdgeError: The source, the model or the detector cannot be used.
     """
-    classifier, chosen = _classifier(options)
-    name = options.detector or classifier.contract.detector
-    warnings = other_than_trained(name, classifier.contract)
-    statistics, observer = Statistics(), Observer()
+    model = read_model(resolve_model(options.model))
     with ExitStack() as stack:
         source = stack.enter_context(_source(options, warn))
-        detector, found = choose_detector(name, runtime=options.runtime, threads=options.threads)
-        for sentence in warnings:
+        parts = _assemble(options, model, source)
+        for sentence in parts.warnings:
             warn(sentence)
-        locator = Locator(detector, every=options.detect_every, related=source.related)
-        steady = Steady(classifier.thresholds) if options.steady and source.related else None
-        work = Overlapped(Pipeline(locator.locate, classifier, steady), source)
+        work = Overlapped(parts.pipelines, source)
         # It closes the source once nobody reads from it any more.
         stack.pop_all()
+    statistics, observer = Statistics(), Observer()
     try:
         for result in islice(work.results, options.frames or _default_frames(options)):
             output.show(result)
@@ -173,28 +178,75 @@ def run(
                 "unreadable": source.unreadable,
                 "reconnects": source.reconnects,
                 "source": source.about(),
-                "detector": {
-                    "name": name,
-                    "trained_with": classifier.contract.detector,
-                    "every": options.detect_every if source.related else 1,
-                },
-                "chosen": {"classifier": asdict(chosen), "detector": asdict(found)},
-                "warnings": warnings,
+                "warnings": parts.warnings,
                 "conditions": observer.conditions().to_json(),
             }
-            summary |= _provenance(classifier, chosen)
-            summary["reference"] = _beside(reference(classifier.model.sha256), summary)
+            summary |= parts.about() | {"peak_rss_mb": peak_rss_mb()}
+            summary["reference"] = _beside(reference(model.sha256), summary)
             output.finish(summary)
     return summary
 
 
-def _provenance(classifier: Classifier, chosen: Choice) -> dict[str, Any]:
-    return {
-        "peak_rss_mb": peak_rss_mb(),
-        "model": classifier.identity,
-        "runtime": classifier.runtime,
-        "environment": fingerprint(chosen.threads, classifier.runtime),
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a run is made of, and what its summary says of that."""
+
+    pipelines: list[Pipeline]
+    classifier: Classifier
+    detector: dict[str, Any]
+    classifying: Choice
+    detecting: Choice
+    warnings: list[str]
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "model": self.classifier.identity,
+            "runtime": self.classifier.runtime,
+            "detector": self.detector,
+            "chosen": {"classifier": asdict(self.classifying), "detector": asdict(self.detecting)},
+            "at_once": len(self.pipelines),
+            "environment": fingerprint(self.classifying.threads, self.classifier.runtime),
+        }
+
+
+def _assemble(options: RunOptions, model: ModelFile, source: Source) -> _Parts:
+    contract = model.card.contract
+    name = options.detector or contract.detector
+    every = options.detect_every if source.related else 1
+    # Of a camera the newest frame is wanted soon, of a file all of them; and who follows faces
+    # needs the frames one after the other.
+    alone = source.live or every > 1 or name not in ON_TFLITE
+    threads = options.threads or (None if alone else 1)
+    classifying = choose(
+        model.graph, model.sha256, model.card.name, classifier_trial(contract),
+        runtime=options.runtime, threads=threads,
+    )  # fmt: skip
+    detecting = choose_detector(name, runtime=options.runtime, threads=threads)
+    count = 1 if alone else min(max(usable_cores() // (threads or 1), 1), _MOST_AT_ONCE)
+    classifiers = [
+        Classifier(model, runtime=classifying.runtime, threads=classifying.threads)
+        for _ in range(count)
+    ]
+    locators = [
+        Locator(
+            create_detector(name, runtime=detecting.runtime, threads=detecting.threads),
+            every=every, related=source.related and every > 1,
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+    steady = Steady(model.card.thresholds) if options.steady and source.related else None
+    names = Tracker(follows=False) if source.related and every == 1 else None
+    return _Parts(
+        pipelines=[
+            Pipeline(locator.locate, classifier, steady, names)
+            for locator, classifier in zip(locators, classifiers, strict=True)
+        ],
+        classifier=classifiers[0],
+        detector={"name": name, "trained_with": contract.detector, "every": every},
+        classifying=classifying,
+        detecting=detecting,
+        warnings=other_than_trained(name, contract),
+    )
 
 
 def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, Any] | None:
@@ -207,15 +259,6 @@ def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, 
         ours["detect"] = None
     times = {name: ms and ms / other["p50_ms"][name] for name, ms in ours.items()}
     return other | {"times": times}
-
-
-def _classifier(options: RunOptions) -> tuple[Classifier, Choice]:
-    model = read_model(resolve_model(options.model))
-    chosen = choose(
-        model.graph, model.sha256, model.card.name, classifier_trial(model.card.contract),
-        runtime=options.runtime, threads=options.threads,
-    )  # fmt: skip
-    return Classifier(model, runtime=chosen.runtime, threads=chosen.threads), chosen
 
 
 def _source(options: RunOptions, warn: Warn) -> Source:

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from edge.runtime.ahead import Ahead
+from edge.runtime.ahead import Ahead, SideBySide
 
 
 def forever(event: threading.Event):
@@ -101,6 +101,74 @@ def test_stages_in_a_row_end_from_the_last_one():
     second.close()
     assert not first._thread.is_alive()
     assert not second._thread.is_alive()
+
+
+def test_items_that_are_worked_on_at_once_come_in_their_order():
+    first = threading.Event()
+
+    def slow_first(number):
+        if number == 0:
+            first.wait(5)
+        return number * number
+
+    work = SideBySide(range(100), [slow_first] * 3)
+    # The second was done long before the first, and waits for it.
+    until(lambda: 1 in work._made)
+    first.set()
+    assert list(work) == [number * number for number in range(100)]
+
+
+def test_all_threads_work_at_once_and_not_far_ahead():
+    together = threading.Barrier(4)
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number < 4:
+            together.wait(5)
+        return number
+
+    items = SideBySide(range(100), [work] * 4)
+    assert next(items) == 0
+    time.sleep(0.02)
+    assert len(begun) <= 6
+    assert list(items) == list(range(1, 100))
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), StopIteration()])
+def test_an_item_that_cannot_be_made_is_told_in_its_place(error):
+    def work(number):
+        time.sleep(0.001 * (5 - number))
+        if number in (2, 3):
+            raise error
+        return number
+
+    items = SideBySide(range(100), [work] * 5)
+    assert [next(items), next(items)] == [0, 1]
+    with pytest.raises(type(error)):
+        next(items)
+    items.close()
+
+
+def test_items_that_break_off_are_told_after_those_before():
+    def items():
+        yield 0
+        yield 1
+        raise ValueError("broken")
+
+    work = SideBySide(items(), [lambda number: number] * 2)
+    assert [next(work), next(work)] == [0, 1]
+    with pytest.raises(ValueError, match="broken"):
+        next(work)
+
+
+def test_it_ends_while_all_its_threads_work():
+    stop = threading.Event()
+    work = SideBySide(forever(stop), [lambda number: number] * 3)
+    assert next(work) == 0
+    work.close()
+    assert not any(thread.is_alive() for thread in work._threads)
+    assert list(work) == []
 
 
 def until(holds, seconds=5.0):

@@ -448,12 +448,14 @@ def test_openvino_is_believed_only_where_it_answers_as_litert(openvino, name):
 def test_openvino_finds_faces_as_litert(openvino, variant):
     graph = fetch(variant.asset).read_bytes()
     found = choose(graph, "sha", variant.asset, detector_trial(variant.size))
-    assert (found.runtime, found.refused) == ("openvino", {})
     values = Letterbox(variant.size)(Demo().render(77))
-    ours, theirs = (
-        Interpreter(graph, "m", runtime=each).run(values) for each in ("litert", "openvino")
-    )
-    assert face_difference(ours, theirs) <= choice._TOLERANCE
+    litert, other = (Interpreter(graph, "m", runtime=each) for each in ("litert", "openvino"))
+    # In bfloat16, which it takes where the processor knows it, it may be off by too much.
+    if other.precision == "float32":
+        assert (found.runtime, found.refused) == ("openvino", {})
+    assert found.runtime == ("litert" if found.refused else "openvino")
+    if found.runtime == "openvino":
+        assert face_difference(litert.run(values), other.run(values)) <= choice._TOLERANCE
 
 
 def test_openvino_is_not_imported_where_litert_is_remembered(folder, need, monkeypatch):

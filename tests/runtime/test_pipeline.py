@@ -1,7 +1,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from edge.runtime.locator import NO_ID, Locator
 from edge.runtime.pipeline import Overlapped, Pipeline
 from edge.runtime.sources import Frame, Source
 from edge.runtime.steady import Steady
-from edge.runtime.tracking import Track
+from edge.runtime.tracking import Track, Tracker
 
 FACE = Detection(Box(0.25, 0.25, 0.5, 0.5), 0.9)
 
@@ -83,12 +83,13 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_side_by_side_the_results_are_those_of_one_after_the_other() -> None:
+@pytest.mark.parametrize("pipelines", [1, 4])
+def test_side_by_side_the_results_are_those_of_one_after_the_other(pipelines: int) -> None:
     source = Numbered(200)
     source.go.set()
     pipeline = Pipeline(one_face, Bright())
     alone = list(pipeline.results(source))
-    work = Overlapped(pipeline, source)
+    work = Overlapped([pipeline] * pipelines, source)
     together = list(work.results)
     work.close()
     assert [result.frame.index for result in together] == list(range(200))
@@ -99,15 +100,16 @@ def test_side_by_side_the_results_are_those_of_one_after_the_other() -> None:
 
 def test_of_a_camera_the_newest_frame_wins() -> None:
     source = Numbered(100, live=True)
-    slow = threading.Event()
+    searching, slow = threading.Event(), threading.Event()
 
     def locate(picture: Picture) -> list[Track]:
+        searching.set()
         slow.wait()
         return one_face(picture)
 
-    work = Overlapped(Pipeline(locate, Bright()), source)
+    work = Overlapped([Pipeline(locate, Bright())], source)
     # The first frame is being searched; all others come meanwhile.
-    until(lambda: work._captured._slot == [])
+    assert searching.wait(5)
     source.go.set()
     until(lambda: work.dropped == 98)
     slow.set()
@@ -125,8 +127,9 @@ def test_the_age_of_a_result_counts_from_the_capture() -> None:
     assert 2000 < result.age_ms < 4000
 
 
+@pytest.mark.parametrize("pipelines", [1, 3])
 @pytest.mark.parametrize("at", ["capture", "locate"])
-def test_a_failing_stage_is_told_after_the_results_before_it(at: str) -> None:
+def test_a_failing_stage_is_told_after_the_results_before_it(at: str, pipelines: int) -> None:
     class Failing(Numbered):
         def __iter__(self) -> Iterator[Frame]:
             yield from super().__iter__()
@@ -140,13 +143,30 @@ def test_a_failing_stage_is_told_after_the_results_before_it(at: str) -> None:
 
     source = Failing(5)
     source.go.set()
-    work = Overlapped(Pipeline(locate, Bright()), source)
+    work = Overlapped([Pipeline(locate, Bright())] * pipelines, source)
     seen = []
     with pytest.raises(EdgeError, match="gone"):
         seen.extend(result.frame.index for result in work.results)
     work.close()
     assert seen == ([0, 1, 2, 3, 4] if at == "capture" else [0, 1, 2, 3])
     assert source.closed
+
+
+def test_several_pipelines_name_the_faces_as_one_does() -> None:
+    def ids(count: int) -> list[list[int | None]]:
+        names = Tracker(follows=False)
+        pipelines = [
+            Pipeline(Locator(create_detector("blazeface")).locate, Bright(), names=names)
+            for _ in range(count)
+        ]
+        work = Overlapped(pipelines, Demo())
+        found = [[face.id for face in result.faces] for result in islice(work.results, 60)]
+        work.close()
+        return found
+
+    alone = ids(1)
+    assert alone == ids(3)
+    assert {1, 2} <= {one for frame in alone for one in frame}
 
 
 def test_faces_of_a_video_keep_their_id_and_those_of_pictures_have_none() -> None:
