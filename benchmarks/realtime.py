@@ -141,7 +141,8 @@ def _one_face(path: Path) -> dict[str, Any]:
         "invoke alone": _invoke(detector, classifier),
     }
     peers = _peers(video)
-    blocks = alternate(ours | peers, PROTOCOL, dict.fromkeys(["edge", *peers], video.read))
+    read = dict.fromkeys(["edge", *peers], video.read)
+    blocks = alternate(ours | peers, PROTOCOL, read)
     work.close()
     blocks[overlapped] = [[ms / _TOGETHER for ms in block] for block in blocks[overlapped]]
     return _table(blocks, "edge")

@@ -145,7 +145,8 @@ class Letterbox:
             self._shape, self._map = picture.shape, _sampling(picture.shape, self._size)
         cv2.remap(picture, *self._map, cv2.INTER_LINEAR, dst=square, borderMode=cv2.BORDER_CONSTANT)
         cv2.cvtColor(square, cv2.COLOR_BGR2RGB, dst=square)
-        np.multiply(square, _PIXEL, out=values)
+        np.copyto(values, square)
+        np.multiply(values, _PIXEL, out=values)
         np.subtract(values, _ONE, out=values)
 
     def detection(self, face: list[float], score: float, picture: Picture) -> Detection:
