@@ -32,7 +32,7 @@ _ON_GPU = "cannot run on a GPU: "
 _SAMPLES_A_STEP = 5
 
 _ABOUT = ("runtime_version", "precision", "adapter", "size_bytes", "multiply_adds", "model",
-          "batch", "detector", "accuracy", "accuracy_from")  # fmt: skip
+          "batch", "reach", "detector", "accuracy", "accuracy_from")  # fmt: skip
 
 
 def bench(request: Request, file: Path, command: str, *, say: Say) -> Document:
@@ -200,7 +200,7 @@ def _measure(case: Case, number: int, protocol: Protocol, inputs: Inputs) -> dic
     cores = [] if case.device == "gpu" else sorted(cores_for(case.threads))
     job = {
         "do": "measure", "case": case.to_json(), "files": files, "cores": cores,
-        "samples": least, "seconds": seconds,
+        "samples": least, "seconds": seconds, "later": number == 0,
     }  # fmt: skip
     return run_child(job, threads=case.threads, device=case.device,
                      python=venvs.python_for(case))  # fmt: skip

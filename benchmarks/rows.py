@@ -159,7 +159,11 @@ def file_columns(entries: Sequence[Entry]) -> list[Column]:
     """Return the columns of what belongs to the file whatever runs it: size and accuracy."""
     every = [Column("size", lambda entry: size(entry.get("size_bytes")))]
     every += [Column(name, _accuracy(name)) for name in attributes(entries)]
-    every += [Column("batch", lambda entry: str(entry.get("batch", NOTHING)))]
+    every += [
+        Column("batch", lambda entry: str(entry.get("batch", NOTHING))),
+        Column("smallest face, px", _reach("smallest_px")),
+        Column("tilt, °", _reach("tilt_degrees")),
+    ]
     return _filled(every, entries)
 
 
@@ -298,6 +302,14 @@ def _latency(name: str) -> Callable[[Entry], str]:
 
 def _stage(name: str) -> Callable[[Entry], str]:
     return lambda entry: number(summarise((entry.get("stages_ms") or {}).get(name, []))["p50"])
+
+
+def _reach(name: str) -> Callable[[Entry], str]:
+    def text(entry: Entry) -> str:
+        value = (entry.get("reach") or {}).get(name)
+        return NOTHING if value is None else str(value)
+
+    return text
 
 
 def _accuracy(attribute: str) -> Callable[[Entry], str]:

@@ -67,6 +67,7 @@ ENTRY: Shape = {
     "accuracy": {
         "*": {"accuracy": _NUMBER, "ci95": _PAIR, "samples": _COUNT},
     },
+    "reach": {"smallest_px": _NUMBER, "tilt_degrees": _NUMBER, "faces": _COUNT},
     "adapter": {"name!": _TEXT, "software": _TRUTH},
     "model": {"name": _TEXT, "sha256": _TEXT, "trained": _TRUTH, "contract": {}},
     "stages_ms": {"*": [_NUMBER]},

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.benchmarks.cases import Case
+from edge.benchmarks.reach import reach, shown
 from edge.contract import Picture
 from edge.errors import EdgeError
 from edge.files import sha256_of
@@ -39,10 +40,10 @@ class Subject:
     Args:
         call: Takes one sample.
         about: What results say of it: runtime_version, precision, adapter, size_bytes,
-            multiply_adds, model, batch.
+            multiply_adds, model, batch, reach.
         stages_ms: Milliseconds of each stage of each call since `forget_stages`.
         accuracy: Measures it on the labelled inputs in a file, with the code that was timed.
-        later: Tells more for `about`, at a cost in memory that is none of the case's.
+        later: Tells more for `about`, at a cost in time and memory that is none of the case's.
     """
 
     call: Call
@@ -172,6 +173,7 @@ def _detector(case: Case, files: Files) -> Subject:
         call=_over(detector.detect, pictures),
         about=about,
         accuracy=lambda labelled: _found(detector, labelled),
+        later=lambda: {"reach": reach(detector, shown(files.get("labelled")))},
     )
 
 

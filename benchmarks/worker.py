@@ -67,7 +67,8 @@ def _measure(job: dict[str, Any], usable: list[int]) -> dict[str, Any]:
         "stages_ms": subject.stages_ms,
         "peak_rss_mb": peak_rss_mb(),
         "conditions": conditions.to_json(),
-        "about": subject.about | (subject.later() if subject.later is not None else {}),
+        "about": subject.about
+        | (subject.later() if job["later"] and subject.later is not None else {}),
     }
     if "labelled" in job["files"] and subject.accuracy is not None:
         report["accuracy"] = subject.accuracy(job["files"]["labelled"])

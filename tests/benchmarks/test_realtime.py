@@ -20,15 +20,28 @@ def test_walls_show_so_many_faces(faces):
     assert len(create_detector("blazeface").detect(frame)) == faces
 
 
-def test_the_tables_say_what_was_measured(monkeypatch):
+def test_a_video_begins_anew_and_is_read_when_asked_for(tmp_path):
+    path = tmp_path / "face.avi"
+    realtime.write_video(path, demo_frames(2, create_detector("blazeface")))
+    video = realtime.Video(path)
+    first = video.picture
+    assert next(iter(video)).picture is first
+    video.read()
+    assert not (video.picture == first).all()
+    video.read()
+    assert (video.picture == first).all()
+
+
+def test_the_tables_say_what_was_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(realtime, "PROTOCOL", Protocol(rounds=2, min_samples=4, min_seconds=0))
-    monkeypatch.setattr(realtime, "_peers", lambda pictures: {"other": lambda: None})
-    pictures = demo_frames(2, create_detector("blazeface"))
+    monkeypatch.setattr(realtime, "_peers", lambda video: {"other": lambda: None})
+    video = tmp_path / "face.avi"
+    realtime.write_video(video, demo_frames(2, create_detector("blazeface")))
     start = {"first_result_ms": 700.0, "peak_rss_mb": 90.0, "import_ms": 300.0}
     report = {
-        "one face": realtime._one_face(pictures),
-        "faces": realtime._by_faces(),
-        "frame size": realtime._by_size(),
+        "one face": realtime._one_face(video),
+        "faces": realtime._by_faces(tmp_path),
+        "frame size": realtime._by_size(tmp_path),
         "start": start,
     }
     rows = report["one face"]["rows"]

@@ -175,6 +175,8 @@ def test_a_detector_finds_the_face_of_every_frame(inputs, need, name, runtime):
     if "model" in files:
         assert subject.about["size_bytes"] == Path(files["model"]).stat().st_size
         assert subject.about["model"]["sha256"] == sha256_of(Path(files["model"]))
+    assert subject.later is not None
+    assert subject.later()["reach"]["faces"] == 1
     if name.startswith("blazeface"):
         assert subject.about["runtime_version"].startswith(runtime)
         assert subject.about["multiply_adds"] > 1e6
