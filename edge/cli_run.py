@@ -67,7 +67,8 @@ _Threads = Annotated[
     typer.Option(
         envvar="EDGE_THREADS",
         metavar="N|auto",
-        help="Threads of each network; auto is what is the fastest, at most half of the cores.",
+        help="Threads of each network; auto is what is the fastest, at most half of the cores, "
+        "and of files 1, with several frames at once.",
     ),
 ]
 

@@ -235,9 +235,10 @@ def _attribute(face: Face, name: str) -> Text:
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     """Return what a run adds up to, beside its latency."""
     model, reference = summary["model"], summary.get("reference")
-    frames, dropped = summary["frames"], summary["dropped"]
+    frames, dropped, count = summary["frames"], summary["dropped"], summary["at_once"]
+    together = f", {count} frames at once" if count > 1 else ""
     lines = [
-        f"frames        {frames}, {dropped} dropped, {summary['fps']:.1f} FPS",
+        f"frames        {frames}, {dropped} dropped, {summary['fps']:.1f} FPS{together}",
         f"first result  {summary['first_result_ms']:.0f} ms after the start",
         f"model         {model['name']} {model['variant']}, sha256 {model['sha256'][:12]}",
         f"runtime       {summary['runtime']}, threads {summary['environment']['threads']}",

@@ -1,4 +1,4 @@
-"""What tests share: where the real data is, and a quiet TensorFlow."""
+"""What tests share: where the real data is, and quiet libraries."""
 
 import os
 import signal
@@ -12,6 +12,8 @@ import pytest
 # As `edge train` sets them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# As `edge run` sets it; FFmpeg reads it once, and a test that writes a video may be the first.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -27,6 +27,7 @@ def summary(shown: Result) -> dict:
     statistics.add(shown)
     return statistics.summary() | {
         "dropped": 0,
+        "at_once": 2,
         "unreadable": 0,
         "peak_rss_mb": 80.0,
         "model": {"name": "tiny", "variant": "int8", "sha256": "ab" * 32},

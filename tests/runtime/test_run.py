@@ -126,6 +126,26 @@ def test_a_run_says_how_its_figures_stand_beside_another_machine(small_model: Pa
     assert summary["reference"]["times"]["detect"] is None
 
 
+@pytest.mark.parametrize(
+    ("cores", "changes", "at_once"),
+    [
+        (1, {}, 1), (2, {}, 2), (3, {}, 3), (64, {}, 4),
+        (4, {"threads": 2}, 2), (2, {"threads": 4}, 1), (4, {"threads": 1}, 4),
+        (4, {"detect_every": 2}, 1), (4, {"detector": "yunet"}, 1),
+    ],
+)  # fmt: skip
+def test_of_a_file_as_many_frames_as_there_are_cores_are_worked_on_at_once(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict, at_once: int
+) -> None:
+    monkeypatch.setattr("edge.runtime.run.usable_cores", lambda: cores)
+    asked = replace(options(small_model, frames=12), **{"threads": None} | changes)
+    kept = Kept()
+    summary = run(asked, kept, warn=lambda sentence: None)
+    assert summary["at_once"] == at_once
+    assert [result.frame.index for result in kept.results] == list(range(12))
+    assert {face.id for face in kept.results[-1].faces} <= {1, 2}
+
+
 @pytest.mark.parametrize(("related", "every"), [(True, 4), (False, 1)])
 def test_the_summary_says_how_often_was_detected(
     small_model: Path, tmp_path: Path, related: bool, every: int
