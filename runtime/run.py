@@ -170,20 +170,23 @@ def run(
             output.show(result)
             statistics.add(result)
     finally:
-        work.close()
-        # Also for Ctrl-C: a run that was stopped has a result all the same.
-        if statistics.frames:
-            summary = statistics.summary() | {
-                "dropped": work.dropped,
-                "unreadable": source.unreadable,
-                "reconnects": source.reconnects,
-                "source": source.about(),
-                "warnings": parts.warnings,
-                "conditions": observer.conditions().to_json(),
-            }
-            summary |= parts.about() | {"peak_rss_mb": peak_rss_mb()}
-            summary["reference"] = _beside(reference(model.sha256), summary)
-            output.finish(summary)
+        try:
+            work.close()
+        finally:
+            # Also for Ctrl-C, and for another one while a device hangs: what was stopped has a
+            # result all the same.
+            if statistics.frames:
+                summary = statistics.summary() | {
+                    "dropped": work.dropped,
+                    "unreadable": source.unreadable,
+                    "reconnects": source.reconnects,
+                    "source": source.about(),
+                    "conditions": observer.conditions().to_json(),
+                    "peak_rss_mb": peak_rss_mb(),
+                }
+                summary |= parts.about()
+                summary["reference"] = _beside(reference(model.sha256), summary)
+                output.finish(summary)
     return summary
 
 
@@ -205,6 +208,7 @@ class _Parts:
             "detector": self.detector,
             "chosen": {"classifier": asdict(self.classifying), "detector": asdict(self.detecting)},
             "at_once": len(self.pipelines),
+            "warnings": self.warnings,
             "environment": fingerprint(self.classifying.threads, self.classifier.runtime),
         }
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge.assets import fetch
 from edge.errors import EdgeError
-from edge.runtime.pipeline import STAGES, Result
+from edge.runtime.pipeline import STAGES, Overlapped, Result
 from edge.runtime.run import RunOptions, Statistics, run
 from edge.runtime.sources import Frame
 
@@ -172,6 +172,21 @@ def test_statistics_are_those_of_the_newest_frames(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_stopped_run_still_has_a_summary(small_model: Path) -> None:
+    kept = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        run(options(small_model), kept, warn=pytest.fail)
+    assert [summary["frames"] for summary in kept.summaries] == [2]
+
+
+def test_so_has_one_that_is_stopped_twice(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hanging(self: Overlapped) -> None:
+        close(self)
+        raise KeyboardInterrupt
+
+    close = Overlapped.close
+    monkeypatch.setattr(Overlapped, "close", hanging)
     kept = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         run(options(small_model), kept, warn=pytest.fail)
