@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+# Side of the frames of detectors and the pipeline, in pixels, as the seeds measured them.
+FRAME_SIDE = 350
+
 SUITES = ("classifiers", "detectors", "pipeline", "training")
 
 Key = tuple[str, str, str, str, str, int]

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge.assets import fetch, home
 from edge.benchmarks.baselines import onnx_of
-from edge.benchmarks.cases import Case
+from edge.benchmarks.cases import FRAME_SIDE, Case
 from edge.benchmarks.models import KERAS_ENGINES, file_of, network_of
 from edge.benchmarks.zoo import demo_crops
 from edge.contract import InputContract, Picture
@@ -24,8 +24,6 @@ from edge.runtime.detectors import Detector, create_detector
 
 Child = Callable[[dict[str, Any]], dict[str, Any]]
 
-# Frames as the seeds measured them.
-FRAME_SIDE = 350
 _FRAMES = 24
 _CROPS = 16
 _TRAINING_CROPS = 320

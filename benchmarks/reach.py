@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import cv2
 
 from edge.assets import fetch
-from edge.benchmarks.prepare import FRAME_SIDE
+from edge.benchmarks.cases import FRAME_SIDE
 from edge.contract import Picture
 from edge.errors import EdgeError
 from edge.images import read_picture
@@ -64,8 +63,12 @@ def shown(labelled: str | None) -> list[Portrait]:
 
 def _readable(paths: Iterable[Path]) -> Iterator[Picture]:
     for path in paths:
-        with suppress(EdgeError), quiet():  # OpenCV 4's PNG reader has words for colour profiles
-            yield read_picture(path)
+        try:
+            with quiet():  # OpenCV 4's PNG reader has words for colour profiles
+                picture = read_picture(path)
+        except EdgeError:
+            continue
+        yield picture
 
 
 def reach(detector: Detector, faces: list[Portrait]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a measurement was taken on: the machine, its state, and the versions that took part."""
 
+import math
 import os
 import platform
 from collections.abc import Iterable
@@ -73,9 +74,16 @@ def usable_cores() -> int:
     return len(usable_core_numbers())
 
 
+def cores_worth() -> int:
+    """Return how many cores this process may keep busy, which a container can limit."""
+    limit = _cpu_limit()
+    cores = usable_cores()
+    return cores if limit is None else min(cores, math.ceil(limit))
+
+
 def threads_of_a_network() -> int:
     """Return how many threads a network may use: half of the cores, since two run side by side."""
-    return min(max(usable_cores() // 2, 1), _MOST_THREADS)
+    return min(max(cores_worth() // 2, 1), _MOST_THREADS)
 
 
 def usable_core_numbers() -> set[int]:

@@ -111,8 +111,8 @@ class SideBySide(Generic[Item, Made]):
         self._changed = threading.Condition()
         self._made: dict[int, Made] = {}
         self._begun = self._used = 0
-        # One more than are worked on: pictures are large.
-        self._most = len(works) + 1
+        # No more than are worked on: pictures are large.
+        self._most = len(works)
         self._last: int | None = None
         self._failure: BaseException | None = None
         self._closed = False
@@ -137,6 +137,9 @@ class SideBySide(Generic[Item, Made]):
                         return
                     self._begun += 1
                 self._put(number, work(taken[0]))
+        except StopIteration as failure:
+            # Raised by `__next__`, it would be taken for the end.
+            self._end(number, RuntimeError(f"an item raised {failure!r}"))
         except BaseException as failure:
             self._end(number, failure)
 

@@ -43,6 +43,8 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
+            # Else each network holds its caller on the first core, and several take turns there.
+            "ENABLE_CPU_PINNING": False,
         }
         try:
             # OpenVINO knows TFLite files by their ending, and does not take their bytes.

@@ -56,7 +56,14 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the classifier says of each face of a frame, with the milliseconds of all stages."""
+    """What the classifier says of each face of a frame.
+
+    Args:
+        frame: The frame.
+        tracks: Its faces.
+        told: Of each, what the classifier gave.
+        stages: Milliseconds of capture, detect, crop and classify.
+    """
 
     frame: Frame
     tracks: list[Track]
@@ -65,37 +72,29 @@ class Judged:
 
 
 class Pipeline:
-    """Finds the faces of frames and says what is true of each.
+    """Finds the faces of frames and judges each.
 
     Args:
         locate: Finds the faces of the next picture.
         classifier: Judges them.
-        steady: Smooths what is said of a face over time.
-        names: Names the faces, where `locate` does not.
     """
 
-    def __init__(
-        self,
-        locate: Locate,
-        classifier: FaceClassifier,
-        steady: Steady | None = None,
-        names: Tracker | None = None,
-    ) -> None:
+    def __init__(self, locate: Locate, classifier: FaceClassifier) -> None:
         self._locate = locate
         self._classifier = classifier
-        self._steady = steady
-        self._names = names
 
-    def results(self, frames: Iterable[Frame]) -> Iterator[Result]:
+    def results(self, frames: Iterable[Frame], report: "Report | None" = None) -> Iterator[Result]:
         """Yield one result a frame, each done before the next frame is taken."""
-        return map(self.result, map(self.see, timed(frames)))
+        report = report or Report(self._classifier)
+        for captured in timed(frames):
+            yield report.result(self.see(captured))
 
     def see(self, captured: tuple[Frame, float]) -> Judged:
-        """Do all of a frame that does not depend on the frames before it."""
+        """Find and judge the faces of a frame, given with the milliseconds of its capture."""
         return self.judge(self.find(captured))
 
     def find(self, captured: tuple[Frame, float]) -> Located:
-        """Find the faces of a frame, given with the milliseconds that it was waited for."""
+        """Find the faces of a frame, given with the milliseconds of its capture."""
         frame, capture = captured
         watch = Stopwatch()
         tracks = self._locate(frame.picture)
@@ -114,12 +113,31 @@ class Pipeline:
             crop = watch.lap()
             told = [self._classifier.probabilities(pixels) for pixels in crops]
             classify = watch.lap()
-        return Judged(
-            located.frame, tracks, told, (located.capture, located.detect, crop, classify)
-        )
+        stages = located.capture, located.detect, crop, classify
+        return Judged(located.frame, tracks, told, stages)
+
+
+class Report:
+    """Says what is true of the faces of frames, which come in their order.
+
+    Args:
+        classifier: Judged them; its attributes and thresholds count.
+        steady: Smooths what is said of a face over time.
+        names: Names the faces, where they were not named when they were found.
+    """
+
+    def __init__(
+        self,
+        classifier: FaceClassifier,
+        steady: Steady | None = None,
+        names: Tracker | None = None,
+    ) -> None:
+        self._classifier = classifier
+        self._steady = steady
+        self._names = names
 
     def result(self, judged: Judged) -> Result:
-        """Say what is true of each face of a frame; of frames in their order."""
+        """Say what is true of each face of the next frame."""
         frame, tracks, told = judged.frame, judged.tracks, judged.told
         if self._names is not None:
             found = [track.detection for track in tracks]
@@ -154,24 +172,26 @@ class Overlapped:
     on as many frames at once.
 
     Args:
-        pipelines: Do the work; the first one names and smooths.
+        pipelines: Do the work.
         source: Opened.
+        report: Makes results of it.
 
     Attributes:
         results: One a frame, in the order of the frames.
     """
 
-    def __init__(self, pipelines: Sequence[Pipeline], source: Source) -> None:
+    def __init__(self, pipelines: Sequence[Pipeline], source: Source, report: Report) -> None:
         self._source = source
         self._captured = Ahead(timed(source), newest=source.live)
-        first = pipelines[0]
         self._working: Ahead[Located] | SideBySide[tuple[Frame, float], Judged]
+        # Generators: of a `map`, a StopIteration of the work would be taken for the end.
         if len(pipelines) > 1:
             self._working = SideBySide(self._captured, [each.see for each in pipelines])
-            self.results = map(first.result, self._working)
+            self.results = (report.result(judged) for judged in self._working)
         else:
-            self._working = Ahead(map(first.find, self._captured))
-            self.results = map(first.result, map(first.judge, self._working))
+            [only] = pipelines
+            self._working = Ahead(only.find(captured) for captured in self._captured)
+            self.results = (report.result(only.judge(located)) for located in self._working)
 
     @property
     def dropped(self) -> int:

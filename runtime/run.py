@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.conditions import Observer
-from edge.environment import fingerprint, usable_cores
+from edge.environment import cores_worth, fingerprint
 from edge.measure import peak_rss_mb, since_process_start_ms, summarise
 from edge.modelfile import ModelFile, read_model, resolve_model
 from edge.runtime.choice import Choice, choose
@@ -23,7 +23,7 @@ from edge.runtime.detectors import (
     other_than_trained,
 )
 from edge.runtime.locator import Locator
-from edge.runtime.pipeline import STAGES, Overlapped, Pipeline, Result
+from edge.runtime.pipeline import STAGES, Overlapped, Pipeline, Report, Result
 from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open_source
 from edge.runtime.steady import Steady
 from edge.runtime.tracking import Tracker
@@ -161,10 +161,10 @@ def run(
         parts = _assemble(options, model, source)
         for sentence in parts.warnings:
             warn(sentence)
-        work = Overlapped(parts.pipelines, source)
+        statistics, observer = Statistics(), Observer()
+        work = Overlapped(parts.pipelines, source, parts.report)
         # It closes the source once nobody reads from it any more.
         stack.pop_all()
-    statistics, observer = Statistics(), Observer()
     try:
         for result in islice(work.results, options.frames or _default_frames(options)):
             output.show(result)
@@ -173,8 +173,8 @@ def run(
         try:
             work.close()
         finally:
-            # Also for Ctrl-C, and for another one while a device hangs: what was stopped has a
-            # result all the same.
+            # A run that was stopped has a result all the same, also if it is stopped again while
+            # it waits for a device.
             if statistics.frames:
                 summary = statistics.summary() | {
                     "dropped": work.dropped,
@@ -195,6 +195,7 @@ class _Parts:
     """What a run is made of, and what its summary says of that."""
 
     pipelines: list[Pipeline]
+    report: Report
     classifier: Classifier
     detector: dict[str, Any]
     classifying: Choice
@@ -226,7 +227,7 @@ def _assemble(options: RunOptions, model: ModelFile, source: Source) -> _Parts:
         runtime=options.runtime, threads=threads,
     )  # fmt: skip
     detecting = choose_detector(name, runtime=options.runtime, threads=threads)
-    count = 1 if alone else min(max(usable_cores() // (threads or 1), 1), _MOST_AT_ONCE)
+    count = 1 if alone else _at_once(threads or 1, source.most, options.frames)
     classifiers = [
         Classifier(model, runtime=classifying.runtime, threads=classifying.threads)
         for _ in range(count)
@@ -242,15 +243,27 @@ def _assemble(options: RunOptions, model: ModelFile, source: Source) -> _Parts:
     names = Tracker(follows=False) if source.related and every == 1 else None
     return _Parts(
         pipelines=[
-            Pipeline(locator.locate, classifier, steady, names)
+            Pipeline(locator.locate, classifier)
             for locator, classifier in zip(locators, classifiers, strict=True)
         ],
+        report=Report(classifiers[0], steady, names),
         classifier=classifiers[0],
         detector={"name": name, "trained_with": contract.detector, "every": every},
         classifying=classifying,
         detecting=detecting,
         warnings=other_than_trained(name, contract),
     )
+
+
+def _at_once(threads: int, *frames: int | None) -> int:
+    """Return how many frames to work on at once, each network having so many threads.
+
+    Args:
+        threads: Of a network.
+        frames: How many there are at most, as far as is known.
+    """
+    most = [cores_worth() // threads, _MOST_AT_ONCE, *(one for one in frames if one is not None)]
+    return max(min(most), 1)
 
 
 def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, Any] | None:

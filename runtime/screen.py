@@ -249,6 +249,8 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
         lines.append(f"source        {_in_a_row(source['got'])}")
     if reference:
         about = f"{reference['cpu']}, {reference['runtime']}, threads {reference['threads']}"
+        if count > 1:
+            about += ", one frame at a time"
         lines.append(f"x86           {about}")
     for name in ("reconnects", "unreadable"):
         if summary.get(name):

@@ -92,12 +92,14 @@ class Source:
     Attributes:
         live: A frame that is not taken in time is stale. Otherwise every frame is wanted.
         related: Each picture shows what the one before it showed, a little later.
+        most: How many frames it can give; None where that is not known.
         unreadable: Pictures and frames that could not be decoded so far.
         reconnects: How often it was lost and came back.
     """
 
     live = False
     related = True
+    most: int | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -207,6 +209,7 @@ class Pictures(Source):
     def __init__(self, name: str, paths: list[Path], *, warn: Warn, alone: bool = False) -> None:
         super().__init__(name)
         self._paths = paths
+        self.most = len(paths)
         self._warn = warn
         self._alone = alone
 

@@ -23,7 +23,7 @@ def test_walls_show_so_many_faces(faces):
 def test_a_video_begins_anew_and_is_read_when_asked_for(tmp_path):
     path = tmp_path / "face.avi"
     realtime.write_video(path, demo_frames(2, create_detector("blazeface")))
-    video = realtime.Video(path)
+    video = realtime.Clip(path)
     first = video.picture
     assert next(iter(video)).picture is first
     video.read()
@@ -46,7 +46,7 @@ def test_the_tables_say_what_was_measured(monkeypatch, tmp_path):
     }
     rows = report["one face"]["rows"]
     assert rows["edge"]["ratio"] == 1
-    assert set(rows) == {"edge", "edge, overlapped", "invoke alone", "other"}
+    assert set(rows) == {"edge", "edge, 2 frames at once", "invoke alone", "other"}
     text = realtime.tables(report)
     assert "| edge | " in text
     assert "| 1920×1080 | " in text

@@ -50,6 +50,19 @@ def test_red_comes_first(noise):
     np.testing.assert_array_equal(crop, noise[50:82, 40:72, ::-1])
 
 
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+@pytest.mark.parametrize("border", ["replicate", "black"])
+def test_the_colours_of_a_large_face_stay_in_their_channels(soft, colour, border):
+    """Averaged pixels are turned in four channels: to what each channel gives by itself."""
+    contract = replace(SMALL, colour=colour, border=border, align_eyes=True)
+    face = face_at(soft, 30, 5, 90, 90, ((60.0, 40.0), (100.0, 60.0)))
+    crop = contract.cut(soft, face)
+    assert len({tuple(channel.ravel()) for channel in np.moveaxis(crop, 2, 0)}) == 3
+    for place, name in enumerate(colour):
+        alone = np.dstack([soft[..., "BGR".index(name)]] * 3)
+        np.testing.assert_array_equal(crop[..., place], contract.cut(alone, face)[..., 0])
+
+
 def test_the_picture_is_not_changed(noise):
     before = noise.copy()
     SMALL.cut(noise, face_at(noise, 0, 0, 32, 32))

@@ -13,7 +13,7 @@ from edge.faces import Box, Detection
 from edge.runtime.demo import Demo
 from edge.runtime.detectors import create_detector
 from edge.runtime.locator import NO_ID, Locator
-from edge.runtime.pipeline import Overlapped, Pipeline
+from edge.runtime.pipeline import Overlapped, Pipeline, Report
 from edge.runtime.sources import Frame, Source
 from edge.runtime.steady import Steady
 from edge.runtime.tracking import Track, Tracker
@@ -89,7 +89,7 @@ def test_side_by_side_the_results_are_those_of_one_after_the_other(pipelines: in
     source.go.set()
     pipeline = Pipeline(one_face, Bright())
     alone = list(pipeline.results(source))
-    work = Overlapped([pipeline] * pipelines, source)
+    work = Overlapped([pipeline] * pipelines, source, Report(Bright()))
     together = list(work.results)
     work.close()
     assert [result.frame.index for result in together] == list(range(200))
@@ -107,7 +107,7 @@ def test_of_a_camera_the_newest_frame_wins() -> None:
         slow.wait()
         return one_face(picture)
 
-    work = Overlapped([Pipeline(locate, Bright())], source)
+    work = Overlapped([Pipeline(locate, Bright())], source, Report(Bright()))
     # The first frame is being searched; all others come meanwhile.
     assert searching.wait(5)
     source.go.set()
@@ -143,7 +143,7 @@ def test_a_failing_stage_is_told_after_the_results_before_it(at: str, pipelines:
 
     source = Failing(5)
     source.go.set()
-    work = Overlapped([Pipeline(locate, Bright())] * pipelines, source)
+    work = Overlapped([Pipeline(locate, Bright())] * pipelines, source, Report(Bright()))
     seen = []
     with pytest.raises(EdgeError, match="gone"):
         seen.extend(result.frame.index for result in work.results)
@@ -152,14 +152,26 @@ def test_a_failing_stage_is_told_after_the_results_before_it(at: str, pipelines:
     assert source.closed
 
 
+@pytest.mark.parametrize("pipelines", [1, 3])
+def test_a_stage_that_stops_an_iteration_does_not_end_the_run(pipelines: int) -> None:
+    def locate(picture: Picture) -> list[Track]:
+        return next(iter([])) if picture.max() == 4 else one_face(picture)
+
+    source = Numbered(10)
+    source.go.set()
+    work = Overlapped([Pipeline(locate, Bright())] * pipelines, source, Report(Bright()))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(work.results)
+    work.close()
+
+
 def test_several_pipelines_name_the_faces_as_one_does() -> None:
     def ids(count: int) -> list[list[int | None]]:
-        names = Tracker(follows=False)
         pipelines = [
-            Pipeline(Locator(create_detector("blazeface")).locate, Bright(), names=names)
-            for _ in range(count)
+            Pipeline(Locator(create_detector("blazeface")).locate, Bright()) for _ in range(count)
         ]
-        work = Overlapped(pipelines, Demo())
+        report = Report(Bright(), names=Tracker(follows=False))
+        work = Overlapped(pipelines, Demo(), report)
         found = [[face.id for face in result.faces] for result in islice(work.results, 60)]
         work.close()
         return found
@@ -222,9 +234,10 @@ def test_steady_labels_do_not_flicker() -> None:
     def locate(picture: Picture) -> list[Track]:
         return [Track(1, FACE)]
 
-    def flips(pipeline: Pipeline) -> int:
-        held = [result.faces[0].labels for result in pipeline.results(flickering())]
+    def flips(report: Report) -> int:
+        results = Pipeline(locate, Bright()).results(flickering(), report)
+        held = [result.faces[0].labels for result in results]
         return sum(one != other for one, other in pairwise(held))
 
-    assert flips(Pipeline(locate, Bright())) == 59
-    assert flips(Pipeline(locate, Bright(), Steady(Bright.thresholds))) <= 1
+    assert flips(Report(Bright())) == 59
+    assert flips(Report(Bright(), Steady(Bright.thresholds))) <= 1

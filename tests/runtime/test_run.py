@@ -131,19 +131,44 @@ def test_a_run_says_how_its_figures_stand_beside_another_machine(small_model: Pa
     [
         (1, {}, 1), (2, {}, 2), (3, {}, 3), (64, {}, 4),
         (4, {"threads": 2}, 2), (2, {"threads": 4}, 1), (4, {"threads": 1}, 4),
-        (4, {"detect_every": 2}, 1), (4, {"detector": "yunet"}, 1),
+        (4, {"detect_every": 2}, 1), (4, {"detector": "yunet"}, 1), (4, {"frames": 3}, 3),
     ],
 )  # fmt: skip
 def test_of_a_file_as_many_frames_as_there_are_cores_are_worked_on_at_once(
     small_model: Path, monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict, at_once: int
 ) -> None:
-    monkeypatch.setattr("edge.runtime.run.usable_cores", lambda: cores)
+    monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: cores)
     asked = replace(options(small_model, frames=12), **{"threads": None} | changes)
     kept = Kept()
     summary = run(asked, kept, warn=lambda sentence: None)
     assert summary["at_once"] == at_once
-    assert [result.frame.index for result in kept.results] == list(range(12))
-    assert {face.id for face in kept.results[-1].faces} <= {1, 2}
+    assert [result.frame.index for result in kept.results] == list(range(asked.frames or 0))
+    assert [face.id for face in kept.results[0].faces] == [1, 2]
+
+
+def test_one_picture_is_not_worked_on_by_several(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: 4)
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((50, 50, 3), np.uint8))
+    asked = replace(options(small_model, source=tmp_path / "1.png"), threads=None)
+    assert run(asked, Kept(), warn=pytest.fail)["at_once"] == 1
+
+
+def test_labels_are_as_steady_with_several_frames_at_once(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spread(at_once: int, *, steady: bool) -> float:
+        monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: at_once)
+        kept = Kept()
+        asked = replace(options(small_model, frames=40), threads=None, steady=steady)
+        assert run(asked, kept, warn=pytest.fail)["at_once"] == at_once
+        told = [result.faces[0].attributes["Male"] for result in kept.results]
+        return float(np.abs(np.diff(told)).sum())
+
+    loose = spread(3, steady=False)
+    assert spread(1, steady=True) < loose / 2
+    assert spread(3, steady=True) < loose / 2
 
 
 @pytest.mark.parametrize(("related", "every"), [(True, 4), (False, 1)])
