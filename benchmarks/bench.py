@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ from edge.runtime.outputs import to_json
 Say = Callable[[str], None]
 
 _DIGITS = 4
+# Of a process: fast calls take tens of thousands, whose statistics are the same.
+_MOST_SAMPLES = 500
 # What stands before the reason in a refusal of the GPU.
 _ON_GPU = "cannot run on a GPU: "
 # A training step takes as long as a hundred frames.
@@ -221,14 +223,17 @@ def _add(document: Document, case: Case, number: int, report: dict[str, Any]) ->
         )
     if "accuracy" in report:
         entry |= {"accuracy": report["accuracy"], "accuracy_from": "measured"}
-    samples = _rounded(report["samples_ms"])
+    kept = kept_samples(report["samples_ms"])
+    samples = _rounded(report["samples_ms"][at] for at in kept)
     entry["samples_ms"] += samples
     for name, taken in report["stages_ms"].items():
-        entry["stages_ms"][name] += _rounded(taken)
+        entry["stages_ms"][name] += _rounded(taken[at] for at in kept)
     process = {name: round(report[name], _DIGITS) for name in
                ("start_ms", "load_ms", "first_ms", "peak_rss_mb")}  # fmt: skip
     process |= {"round": number, "samples": len(samples)} | report["conditions"]
-    entry["processes"].append(process | {"warmup_ms": _rounded(report["warmup_ms"])})
+    warm = report["warmup_ms"]
+    process["warmup_ms"] = _rounded(warm[at] for at in kept_samples(warm))
+    entry["processes"].append(process)
     conditions = [Conditions.from_json(one) for one in entry["processes"]]
     entry["warnings"] = unstable(conditions, blocks(entry), document["environment"]["cores"])
     entry |= derived(entry, document["peak"])
@@ -243,7 +248,19 @@ def _new_entry(case: Case, report: dict[str, Any]) -> Entry:
     return entry
 
 
-def _rounded(samples: list[float]) -> list[float]:
+def kept_samples(samples: Sequence[float]) -> Sequence[int]:
+    """Return the places of those samples of a process that are kept: all, up to 500.
+
+    Of more, 500 that are evenly spread, and the longest one.
+    """
+    count = len(samples)
+    if count <= _MOST_SAMPLES:
+        return range(count)
+    spread = {at * count // _MOST_SAMPLES for at in range(_MOST_SAMPLES)}
+    return sorted(spread | {max(range(count), key=samples.__getitem__)})
+
+
+def _rounded(samples: Iterable[float]) -> list[float]:
     return [round(ms, _DIGITS) for ms in samples]
 
 
@@ -312,8 +329,9 @@ def _protocol(protocol: Protocol) -> dict[str, Any]:
             "once, in random order, in a fresh process pinned to as many cores as it has threads. "
             "A process opens the model, takes the first call (kept apart), warms up until two "
             "windows of calls agree within 3 % (kept apart), and then takes at least "
-            f"{least} samples and {seconds:g} s (a fifth as many of training steps). All raw "
-            "samples are in this file; statistics are derived when it is read, intervals by a "
+            f"{least} samples and {seconds:g} s (a fifth as many of training steps). Of a process, "
+            "all raw samples are in this file, or of more than 500 as many, evenly spread, and the "
+            "longest; statistics are derived when it is read, intervals by a "
             "bootstrap over processes and then over samples, widened by Student's t for few "
             "processes, and no 99th percentile is given under 100 samples."
         ),

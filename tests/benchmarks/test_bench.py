@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from edge.benchmarks.bench import kept_samples
 from edge.benchmarks.results import key
 from edge.modelfile import resolve_model
 from edge.runtime.interpreter import Interpreter
@@ -270,3 +272,15 @@ def test_a_soak_tells_of_every_window(tmp_path):
     )
     assert "soak of 0.2 minutes" in done.stdout
     assert "soak" in file.with_suffix(".html").read_text()
+
+
+def test_of_many_samples_an_even_selection_is_kept_and_the_longest():
+    few = [1.0] * 500
+    assert list(kept_samples(few)) == list(range(500))
+    many = [1.0 + at % 7 for at in range(20_001)]
+    many[12_345] = 90.0
+    kept = kept_samples(many)
+    assert 500 <= len(kept) <= 501
+    assert 12_345 in kept
+    assert list(kept) == sorted(set(kept))
+    assert max(later - before for before, later in pairwise(kept)) <= 41
