@@ -67,7 +67,7 @@ class BlazeFace:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self._anchors = np.tile(anchor_centers(variant) * variant.size, _COLUMNS // 2)
+        self._anchors = np.tile(anchor_centers(variant) * variant.size, _USED // 2)
         self._anchors[:, 2:4] = 0  # a width and a height have no place
         self._letterbox = Letterbox(variant.size)
         self._min_score = min_score
@@ -88,7 +88,7 @@ class BlazeFace:
             Detections in falling order of score.
         """
         outputs = self.network.run_written(lambda values: self._letterbox.write(picture, values))
-        boxes, logits = outputs[self._boxes][0], outputs[self._scores][0, :, 0]
+        boxes, logits = outputs[self._boxes][0, :, :_USED], outputs[self._scores][0, :, 0]
         found = decode(boxes, logits, self._anchors, self._min_score)
         return [
             self._letterbox.detection(face, score, picture)
@@ -153,7 +153,7 @@ class Letterbox:
         """Map a face in the square back to the picture that it was found in.
 
         Args:
-            face: x, y, width, height, then at least two points, in pixels of the square.
+            face: x, y, width, height, then the two eyes, in pixels of the square.
             score: 0 to 1.
             picture: As it was scaled.
         """
@@ -161,7 +161,7 @@ class Letterbox:
         side = max(width, height)
         across, down = side / (self._size * width), side / (self._size * height)
         left, top = (1 - side / width) / 2, (1 - side / height) / 2
-        x, y, box_width, box_height, right_x, right_y, left_x, left_y = face[:8]
+        x, y, box_width, box_height, right_x, right_y, left_x, left_y = face
         return Detection(
             Box(x * across + left, y * down + top, box_width * across, box_height * down),
             score,
@@ -202,18 +202,17 @@ def decode(boxes: Floats, logits: Floats, anchors: Floats, min_score: float) -> 
     """Turn the network's outputs into faces above a score.
 
     Args:
-        boxes: float32 (anchors, 16), offsets from the anchors in input pixels.
+        boxes: float32 (anchors, columns), offsets from the anchors in input pixels.
         logits: float32 (anchors,), scores before the sigmoid.
-        anchors: float32 (anchors, 16), what each column is an offset from, in input pixels: the
-            centre of the anchor, 0 for width and height.
+        anchors: float32 (anchors, columns), what each column is an offset from, in input pixels:
+            the centre of the anchor, 0 for width and height.
         min_score: 0 to 1.
 
     Returns:
         Faces in input pixels, x and y being those of the centre, and scores; the best first.
     """
     kept = (logits >= math.log(min_score / (1 - min_score))).nonzero()[0]
-    # `take` does what an index of integers does, in half of the time.
-    faces = (boxes.take(kept, 0) + anchors.take(kept, 0)).tolist()
+    faces = (boxes[kept] + anchors[kept]).tolist()
     scores = [1 / (1 + math.exp(-min(logit, 80))) for logit in logits.take(kept).tolist()]
     return sorted(zip(faces, scores, strict=True), key=lambda candidate: -candidate[1])
 
@@ -247,7 +246,7 @@ def merge_overlapping(found: list[Candidate], max_overlap: float) -> list[Candid
         total = sum(weights)
         face = [
             sum(map(mul, weights, column)) / total
-            for column in zip(*(found[one][0][:_USED] for one in group), strict=True)
+            for column in zip(*(found[one][0] for one in group), strict=True)
         ]
         face[0] -= face[2] / 2
         face[1] -= face[3] / 2

@@ -54,5 +54,7 @@ def dequantizer(tensor: dict[str, Any]) -> Callable[[NDArray[Any]], Real]:
     """Return what does as `dequantize`, ready for many calls: of a byte, by looking it up."""
     if np.dtype(tensor["dtype"]).itemsize == 1 and tensor["quantization"][0]:
         table = dequantize(np.arange(256, dtype=np.uint8).view(tensor["dtype"]), tensor)
-        return lambda raw: table[raw.view(np.uint8)]
+        return lambda raw: table.take(raw.view(np.uint8))
+    if tensor["dtype"] == np.float32:
+        return lambda raw: raw
     return lambda raw: dequantize(raw, tensor)
