@@ -5,7 +5,7 @@ import sys
 import zipfile
 
 FOLDERS = ("edge", "train", "convert", "runtime", "benchmarks", "devices")
-SUFFIXES = (".py", ".toml", ".css", ".typed", ".tflite", ".json")
+SUFFIXES = (".py", ".toml", ".css", ".html", ".js", ".typed", ".tflite", ".json")
 
 
 def expected() -> set[str]:

@@ -41,6 +41,7 @@ from edge.options import (
     ThreadsOption,
     WeightsOption,
     thread_count,
+    with_addresses,
 )
 from edge.terminal import complain, forget_output, print_result, say, warn
 
@@ -101,6 +102,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a letter shows another one.
         sys.stdout.reconfigure(errors="replace")
+    sys.argv[1:] = with_addresses(sys.argv[1:])
     try:
         app()
     except SystemExit as over:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.options import DetectorOption, JsonOption, ModelOption, thread_count
-from edge.terminal import warn
+from edge.errors import EdgeError
+from edge.options import DetectorOption, JsonOption, ModelOption, address, thread_count
+from edge.terminal import say, warn
 
 if TYPE_CHECKING:
+    from edge.runtime.preview import Preview
     from edge.runtime.screen import Screen
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
@@ -53,6 +55,15 @@ _DetectEvery = Annotated[
 _Steady = Annotated[
     bool, typer.Option("--steady", help="Average over a quarter of a second: labels are calm.")
 ]
+_Preview = Annotated[
+    str | None,
+    typer.Option(
+        envvar="EDGE_PREVIEW",
+        metavar="[HOST:PORT]",
+        help="A page with the live picture; at 127.0.0.1:8088 unless given. Others than this "
+        "machine need a token, which is told.",
+    ),
+]
 _Runtime = Annotated[
     str,
     typer.Option(
@@ -88,6 +99,7 @@ def run(
     steady: _Steady = False,
     runtime: _Runtime = "auto",
     threads: _Threads = "auto",
+    preview: _Preview = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in pictures, a video or a camera, and say what is true of each."""
@@ -95,8 +107,8 @@ def run(
         raise typer.BadParameter("give a SOURCE or --demo, not both")
     count = None if threads == "auto" else thread_count(threads)
     size = _size(camera_size)
-    from edge.runtime.outputs import JsonLines
-    from edge.runtime.run import Output, RunOptions
+    from edge.runtime.outputs import JsonLines, Output, Outputs
+    from edge.runtime.run import RunOptions
     from edge.runtime.run import run as run_pipeline
     from edge.runtime.sources import CameraSettings
 
@@ -106,14 +118,36 @@ def run(
         asked=CameraSettings(size=size, fps=camera_fps, format=camera_format),
         until_lost=until_lost,
     )  # fmt: skip
-    output: Output = JsonLines(sys.stdout) if as_json else _screen()
-    run_pipeline(options, output, warn=warn, reference=_reference)
+    outputs: list[Output] = [JsonLines(sys.stdout) if as_json else _screen()]
+    if preview is not None:
+        outputs.append(_preview(*address(preview, "--preview")))
+    run_pipeline(options, Outputs(outputs), warn=warn, reference=_reference)
 
 
 def _screen() -> "Screen":
     from edge.runtime.screen import Screen
 
     return Screen(sys.stdout)
+
+
+def _preview(host: str, port: int) -> "Preview":
+    """Open the preview, and tell where it is; its token never reaches a log."""
+    try:
+        from edge.runtime.preview import Preview, kept_token
+    except ImportError as error:
+        raise EdgeError(
+            f"the preview needs {error.name}, which is not installed",
+            "pip install 'edge-tflite[watch]'",
+        ) from error
+    token, kept = kept_token()
+    preview = Preview(host, port, token)
+    if preview.token is None:
+        say(f"preview: {preview.url}")
+    elif sys.stderr.isatty():
+        say(f"preview: {preview.url.replace('://', f'://edge:{preview.token}@')}")
+    else:
+        say(f"preview: {preview.url}, user edge, with the password in {kept}")
+    return preview
 
 
 def _size(words: str | None) -> tuple[int, int] | None:

@@ -1,5 +1,7 @@
 """The words of the command line that several commands share, or that would drown one."""
 
+import re
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -216,3 +218,26 @@ def thread_count(threads: str) -> int:
     if not threads.isdecimal() or not 0 < int(threads) <= 1024:
         raise typer.BadParameter(f"--threads is {threads}, expected 1 to 1024, or auto")
     return int(threads)
+
+
+# What an option means that stands without its address.
+_WITHOUT_ADDRESS = {"--preview": "127.0.0.1:8088"}
+_ADDRESS = re.compile(r"(?:(\[[^\]]*\]|[^\[\]:\s]*):)?(\d{1,5})")
+
+
+def with_addresses(arguments: list[str]) -> list[str]:
+    """Return a command line whose every option for an address has one."""
+    filled = []
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        filled.append(argument)
+        if argument in _WITHOUT_ADDRESS and not _ADDRESS.fullmatch(following):
+            filled.append(_WITHOUT_ADDRESS[argument])
+    return filled
+
+
+def address(words: str, option: str) -> tuple[str, int]:
+    """Return the host and port in HOST:PORT; a port alone is one of this machine."""
+    found = _ADDRESS.fullmatch(words)
+    if not found or int(found[2]) > 65535:
+        raise typer.BadParameter(f"{option} is {words}, expected HOST:PORT, such as 127.0.0.1:8088")
+    return (found[1] or "127.0.0.1").strip("[]"), int(found[2])

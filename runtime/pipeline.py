@@ -77,10 +77,13 @@ class Pipeline:
     Args:
         locate: Finds the faces of the next picture.
         classifier: Judges them.
+
+    Attributes:
+        locate: As given; another one may take its place while the pipeline works.
     """
 
     def __init__(self, locate: Locate, classifier: FaceClassifier) -> None:
-        self._locate = locate
+        self.locate = locate
         self._classifier = classifier
 
     def results(self, frames: Iterable[Frame], report: "Report | None" = None) -> Iterator[Result]:
@@ -97,7 +100,7 @@ class Pipeline:
         """Find the faces of a frame, given with the milliseconds of its capture."""
         frame, capture = captured
         watch = Stopwatch()
-        tracks = self._locate(frame.picture)
+        tracks = self.locate(frame.picture)
         return Located(frame, tracks, capture, watch.lap())
 
     def judge(self, located: Located) -> Judged:
@@ -135,6 +138,17 @@ class Report:
         self._classifier = classifier
         self._steady = steady
         self._names = names
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """From which probability on each attribute is said to hold."""
+        return self._classifier.thresholds
+
+    @thresholds.setter
+    def thresholds(self, thresholds: tuple[float, ...]) -> None:
+        self._classifier.thresholds = thresholds
+        if self._steady is not None:
+            self._steady.use(thresholds)
 
     def result(self, judged: Judged) -> Result:
         """Say what is true of each face of the next frame."""

@@ -2,38 +2,25 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.conditions import Observer
-from edge.environment import cores_worth, fingerprint
 from edge.measure import peak_rss_mb, since_process_start_ms, summarise
-from edge.modelfile import ModelFile, read_model, resolve_model
-from edge.runtime.choice import Choice, choose
-from edge.runtime.classifier import Classifier
-from edge.runtime.detectors import (
-    ON_TFLITE,
-    choose_detector,
-    create_detector,
-    other_than_trained,
-)
-from edge.runtime.locator import Locator
-from edge.runtime.pipeline import STAGES, Overlapped, Pipeline, Report, Result
+from edge.modelfile import read_model, resolve_model
+from edge.runtime.assembly import Assembly
+from edge.runtime.controls import Controls, Running
+from edge.runtime.outputs import Output
+from edge.runtime.pipeline import STAGES, Overlapped, Result
 from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open_source
-from edge.runtime.steady import Steady
-from edge.runtime.tracking import Tracker
-from edge.runtime.trial import classifier_trial
 
 # What another machine took: cpu, runtime, threads, detector, and p50_ms by stage.
 Reference = Callable[[str], dict[str, Any] | None]
-
-# Each has networks of its own in memory.
-_MOST_AT_ONCE = 4
 
 # Statistics are those of the newest frames, so that a run of weeks does not fill the memory.
 _KEPT_FRAMES = 100_000
@@ -70,16 +57,6 @@ class RunOptions:
     threads: int | None = None
     detect_every: int = 1
     steady: bool = False
-
-
-class Output(Protocol):
-    """Shows results."""
-
-    def show(self, result: Result) -> None:
-        """Show one result, at once."""
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Show the summary of the run."""
 
 
 class _Newest:
@@ -155,115 +132,43 @@ def run(
     Raises:
         EdgeError: The source, the model or the detector cannot be used.
     """
-    model = read_model(resolve_model(options.model))
-    with ExitStack() as stack:
-        source = stack.enter_context(_source(options, warn))
-        parts = _assemble(options, model, source)
-        for sentence in parts.warnings:
-            warn(sentence)
-        statistics, observer = Statistics(), Observer()
-        work = Overlapped(parts.pipelines, source, parts.report)
-        # It closes the source once nobody reads from it any more.
-        stack.pop_all()
-    try:
-        for result in islice(work.results, options.frames or _default_frames(options)):
-            output.show(result)
-            statistics.add(result)
-    finally:
+    with closing(output):
+        model = read_model(resolve_model(options.model))
+        with ExitStack() as stack:
+            source = stack.enter_context(_source(options, warn))
+            parts = Assembly(options, model, source)
+            for sentence in parts.warnings:
+                warn(sentence)
+            statistics, observer = Statistics(), Observer()
+            controls = Controls(parts)
+            work = Overlapped(parts.pipelines, source, parts.report)
+            # It closes the source once nobody reads from it any more.
+            stack.pop_all()
         try:
-            work.close()
+            output.begin(Running(parts.title(source), controls, lambda: work.dropped))
+            for result in islice(work.results, options.frames or _default_frames(options)):
+                output.show(result)
+                statistics.add(result)
+                controls.hold()
         finally:
-            # A run that was stopped has a result all the same, also if it is stopped again while
-            # it waits for a device.
-            if statistics.frames:
-                summary = statistics.summary() | {
-                    "dropped": work.dropped,
-                    "unreadable": source.unreadable,
-                    "reconnects": source.reconnects,
-                    "source": source.about(),
-                    "conditions": observer.conditions().to_json(),
-                    "peak_rss_mb": peak_rss_mb(),
-                }
-                summary |= parts.about()
-                summary["reference"] = _beside(reference(model.sha256), summary)
-                output.finish(summary)
+            try:
+                work.close()
+            finally:
+                # A run that was stopped has a result all the same, also if it is stopped again
+                # while it waits for a device.
+                if statistics.frames:
+                    summary = statistics.summary() | {
+                        "dropped": work.dropped,
+                        "unreadable": source.unreadable,
+                        "reconnects": source.reconnects,
+                        "source": source.about(),
+                        "conditions": observer.conditions().to_json(),
+                        "peak_rss_mb": peak_rss_mb(),
+                    }
+                    summary |= parts.about()
+                    summary["reference"] = _beside(reference(model.sha256), summary)
+                    output.finish(summary)
     return summary
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    """What a run is made of, and what its summary says of that."""
-
-    pipelines: list[Pipeline]
-    report: Report
-    classifier: Classifier
-    detector: dict[str, Any]
-    classifying: Choice
-    detecting: Choice
-    warnings: list[str]
-
-    def about(self) -> dict[str, Any]:
-        return {
-            "model": self.classifier.identity,
-            "runtime": self.classifier.runtime,
-            "detector": self.detector,
-            "chosen": {"classifier": asdict(self.classifying), "detector": asdict(self.detecting)},
-            "at_once": len(self.pipelines),
-            "warnings": self.warnings,
-            "environment": fingerprint(self.classifying.threads, self.classifier.runtime),
-        }
-
-
-def _assemble(options: RunOptions, model: ModelFile, source: Source) -> _Parts:
-    contract = model.card.contract
-    name = options.detector or contract.detector
-    every = options.detect_every if source.related else 1
-    # Of a camera the newest frame is wanted soon, of a file all of them; and who follows faces
-    # needs the frames one after the other.
-    alone = source.live or every > 1 or name not in ON_TFLITE
-    threads = options.threads or (None if alone else 1)
-    classifying = choose(
-        model.graph, model.sha256, model.card.name, classifier_trial(contract),
-        runtime=options.runtime, threads=threads,
-    )  # fmt: skip
-    detecting = choose_detector(name, runtime=options.runtime, threads=threads)
-    count = 1 if alone else _at_once(threads or 1, source.most, options.frames)
-    classifiers = [
-        Classifier(model, runtime=classifying.runtime, threads=classifying.threads)
-        for _ in range(count)
-    ]
-    locators = [
-        Locator(
-            create_detector(name, runtime=detecting.runtime, threads=detecting.threads),
-            every=every, related=source.related and every > 1,
-        )
-        for _ in range(count)
-    ]  # fmt: skip
-    steady = Steady(model.card.thresholds) if options.steady and source.related else None
-    names = Tracker(follows=False) if source.related and every == 1 else None
-    return _Parts(
-        pipelines=[
-            Pipeline(locator.locate, classifier)
-            for locator, classifier in zip(locators, classifiers, strict=True)
-        ],
-        report=Report(classifiers[0], steady, names),
-        classifier=classifiers[0],
-        detector={"name": name, "trained_with": contract.detector, "every": every},
-        classifying=classifying,
-        detecting=detecting,
-        warnings=other_than_trained(name, contract),
-    )
-
-
-def _at_once(threads: int, *frames: int | None) -> int:
-    """Return how many frames to work on at once, each network having so many threads.
-
-    Args:
-        threads: Of a network.
-        frames: How many there are at most, as far as is known.
-    """
-    most = [cores_worth() // threads, _MOST_AT_ONCE, *(one for one in frames if one is not None)]
-    return max(min(most), 1)
 
 
 def _beside(other: dict[str, Any] | None, summary: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.faces import Face
-from edge.runtime.outputs import readable
+from edge.runtime.outputs import Output, readable
 from edge.runtime.pipeline import STAGES, Result
 
 _LINE_EVERY_S = 0.25
@@ -32,7 +32,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-class Screen:
+class Screen(Output):
     """What a person reads: a live table on a terminal, else lines; then a summary.
 
     Args:

@@ -39,12 +39,17 @@ class Steady:
         self, thresholds: Sequence[float], *, time_constant_s: float = 0.25, margin: float = 0.05
     ) -> None:
         self._time_constant_s = time_constant_s
-        self._thresholds = np.asarray(thresholds, np.float64)
-        # Half-way to certainty at most: a threshold near 0 or 1 can still be crossed.
-        self._rises = np.minimum(self._thresholds + margin, (self._thresholds + 1) / 2)
-        self._falls = np.maximum(self._thresholds - margin, self._thresholds / 2)
+        self._margin = margin
+        self.use(thresholds)
         # In the order in which the faces were seen last.
         self._faces: dict[int, _Known] = {}
+
+    def use(self, thresholds: Sequence[float]) -> None:
+        """Hold labels by other thresholds from now on."""
+        self._thresholds = np.asarray(thresholds, np.float64)
+        # Half-way to certainty at most: a threshold near 0 or 1 can still be crossed.
+        self._rises = np.minimum(self._thresholds + self._margin, (self._thresholds + 1) / 2)
+        self._falls = np.maximum(self._thresholds - self._margin, self._thresholds / 2)
 
     def update(
         self, id: int, probabilities: NDArray[np.float32], captured: float

@@ -31,7 +31,12 @@ FRONT_DOOR = (
 )
 
 # Where a heavy or optional package may be imported: at the top of a module, or inside a function.
-AT_TOP = {"tensorflow": ("train/", "convert/"), "keras": ("train/", "convert/")}
+AT_TOP = {
+    "tensorflow": ("train/", "convert/"),
+    "keras": ("train/", "convert/"),
+    "uvicorn": ("runtime/guard.py", "runtime/preview.py"),
+    "starlette": ("runtime/preview_app.py",),
+}
 IN_FUNCTIONS = {
     "ai_edge_litert": ("runtime/interpreter.py",),
     "tflite_runtime": ("runtime/interpreter.py",),

@@ -7,12 +7,13 @@ import pytest
 
 from edge.assets import fetch
 from edge.errors import EdgeError
+from edge.runtime.outputs import Output
 from edge.runtime.pipeline import STAGES, Overlapped, Result
 from edge.runtime.run import RunOptions, Statistics, run
 from edge.runtime.sources import Frame
 
 
-class Kept:
+class Kept(Output):
     """Keeps what it is given."""
 
     def __init__(self) -> None:
@@ -137,7 +138,7 @@ def test_a_run_says_how_its_figures_stand_beside_another_machine(small_model: Pa
 def test_of_a_file_as_many_frames_as_there_are_cores_are_worked_on_at_once(
     small_model: Path, monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict, at_once: int
 ) -> None:
-    monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: cores)
+    monkeypatch.setattr("edge.runtime.assembly.cores_worth", lambda: cores)
     asked = replace(options(small_model, frames=12), **{"threads": None} | changes)
     kept = Kept()
     summary = run(asked, kept, warn=lambda sentence: None)
@@ -149,7 +150,7 @@ def test_of_a_file_as_many_frames_as_there_are_cores_are_worked_on_at_once(
 def test_one_picture_is_not_worked_on_by_several(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: 4)
+    monkeypatch.setattr("edge.runtime.assembly.cores_worth", lambda: 4)
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((50, 50, 3), np.uint8))
     asked = replace(options(small_model, source=tmp_path / "1.png"), threads=None)
     assert run(asked, Kept(), warn=pytest.fail)["at_once"] == 1
@@ -159,7 +160,7 @@ def test_labels_are_as_steady_with_several_frames_at_once(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spread(at_once: int, *, steady: bool) -> float:
-        monkeypatch.setattr("edge.runtime.run.cores_worth", lambda: at_once)
+        monkeypatch.setattr("edge.runtime.assembly.cores_worth", lambda: at_once)
         kept = Kept()
         asked = replace(options(small_model, frames=40), threads=None, steady=steady)
         assert run(asked, kept, warn=pytest.fail)["at_once"] == at_once

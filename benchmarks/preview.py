@@ -1,0 +1,119 @@
+"""What does a preview cost a run?
+
+    python -m edge.benchmarks.preview --markdown preview.md
+
+`edge run` on a video, in turns without a preview, with one that nobody watches, and with one that
+another process watches: frames a second of each. Prints one JSON object, and with --markdown a
+table.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.benchmarks.prepare import demo_frames
+from edge.benchmarks.realtime import write_video
+from edge.benchmarks.told import tell
+from edge.environment import fingerprint
+from edge.measure import Protocol, ratio, shuffled
+from edge.runtime.detectors import create_detector
+
+_FRAMES = 4_000
+_ROUNDS = Protocol(rounds=7)
+_WITHOUT, _UNWATCHED, _WATCHED = "no preview", "a preview, nobody watches", "one viewer"
+
+# Reads all that comes, as a viewer's network does; what it draws is the viewer's own business.
+_VIEWER = """
+import sys, urllib.request
+with urllib.request.urlopen(sys.argv[1] + "frames") as frames:
+    while frames.read1(1 << 20):
+        pass
+"""
+
+
+def measure() -> dict[str, Any]:
+    """Measure all three."""
+    rates: dict[str, list[list[float]]] = {_WITHOUT: [], _UNWATCHED: [], _WATCHED: []}
+    with tempfile.TemporaryDirectory(prefix="edge-preview-") as scratch:
+        video = Path(scratch, "face.avi")
+        frames = demo_frames(40, create_detector("blazeface"))
+        write_video(video, frames * (_FRAMES // len(frames)))
+        for order in shuffled(list(rates), _ROUNDS):
+            for name in order:
+                rates[name].append([_frame_ms(video, name)])
+    return {
+        "benchmark": "preview",
+        "rows": {
+            name: {
+                "fps": float(np.median([1000 / ms for [ms] in blocks])),
+                "slower": dict(
+                    zip(("value", "low", "high"), ratio(rates[_WITHOUT], blocks), strict=True)
+                ),
+            }
+            for name, blocks in rates.items()
+        },
+        "environment": fingerprint(1, "litert"),
+    }
+
+
+def _frame_ms(video: Path, name: str) -> float:
+    """Return the milliseconds of a frame of one run, from its frames a second."""
+    command = [sys.executable, "-m", "edge", "run", str(video), "--json"]
+    if name != _WITHOUT:
+        command += ["--preview", "127.0.0.1:0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        url = re.findall(r"http://\S+", run.stderr.readline()) if name != _WITHOUT else []
+        with _viewer(url[0]) if name == _WATCHED else _nobody():
+            *_, last = run.stdout
+    return 1000 / float(json.loads(last)["summary"]["fps"])
+
+
+@contextmanager
+def _viewer(url: str) -> Iterator[None]:
+    viewer = subprocess.Popen([sys.executable, "-c", _VIEWER, url], stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        viewer.kill()
+        viewer.wait()
+
+
+@contextmanager
+def _nobody() -> Iterator[None]:
+    yield
+
+
+def tables(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    lines = ["| `edge run` on a video | FPS | time of a frame |", "|---|--:|--:|"]
+    for name, row in report["rows"].items():
+        slower = row["slower"]
+        lines.append(
+            f"| {name} | {row['fps']:.0f} | {slower['value']:.2f} "
+            f"({slower['low']:.2f}–{slower['high']:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--markdown", type=Path)
+    tell(measure(), tables, parser.parse_args().markdown)
+
+
+if __name__ == "__main__":
+    main()
