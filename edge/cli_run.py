@@ -2,15 +2,17 @@
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge.errors import EdgeError
+from edge.extras import watching
 from edge.options import DetectorOption, JsonOption, ModelOption, address, thread_count
 from edge.terminal import say, warn
 
 if TYPE_CHECKING:
+    from edge.runtime.outputs import Output
     from edge.runtime.preview import Preview
     from edge.runtime.screen import Screen
 
@@ -64,6 +66,26 @@ _Preview = Annotated[
         "machine need a token, which is told.",
     ),
 ]
+_Save = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.mp4", help="A video of the run, with boxes and labels."),
+]
+_Mqtt = Annotated[
+    str | None,
+    typer.Option(
+        envvar="EDGE_MQTT",
+        metavar="URL",
+        help="Send each result to a broker: mqtt://HOST/TOPIC; mqtts:// for TLS; ?qos=0, 1 or 2.",
+    ),
+]
+_Metrics = Annotated[
+    str | None,
+    typer.Option(
+        envvar="EDGE_METRICS",
+        metavar="[HOST:PORT]",
+        help="Metrics for Prometheus; at 127.0.0.1:9109 unless given.",
+    ),
+]
 _Runtime = Annotated[
     str,
     typer.Option(
@@ -100,6 +122,9 @@ def run(
     runtime: _Runtime = "auto",
     threads: _Threads = "auto",
     preview: _Preview = None,
+    save: _Save = None,
+    mqtt: _Mqtt = None,
+    metrics: _Metrics = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find faces in pictures, a video or a camera, and say what is true of each."""
@@ -107,7 +132,7 @@ def run(
         raise typer.BadParameter("give a SOURCE or --demo, not both")
     count = None if threads == "auto" else thread_count(threads)
     size = _size(camera_size)
-    from edge.runtime.outputs import JsonLines, Output, Outputs
+    from edge.runtime.outputs import JsonLines, Outputs
     from edge.runtime.run import RunOptions
     from edge.runtime.run import run as run_pipeline
     from edge.runtime.sources import CameraSettings
@@ -119,8 +144,12 @@ def run(
         until_lost=until_lost,
     )  # fmt: skip
     outputs: list[Output] = [JsonLines(sys.stdout) if as_json else _screen()]
-    if preview is not None:
-        outputs.append(_preview(*address(preview, "--preview")))
+    if save is not None:
+        from edge.runtime.recording import Recording
+
+        outputs.append(Recording(save))
+    with watching():
+        outputs += _watchers(preview, mqtt, metrics)
     run_pipeline(options, Outputs(outputs), warn=warn, reference=_reference)
 
 
@@ -130,15 +159,28 @@ def _screen() -> "Screen":
     return Screen(sys.stdout)
 
 
+def _watchers(preview: str | None, mqtt: str | None, metrics: str | None) -> "list[Output]":
+    """Open what is watched from elsewhere, and tell where it is."""
+    outputs: list[Output] = []
+    if preview is not None:
+        outputs.append(_preview(*address(preview, "--preview")))
+    if mqtt is not None:
+        from edge.runtime.mqtt import Broker, Mqtt
+
+        outputs.append(Mqtt(Broker.from_url(mqtt), warn))
+    if metrics is not None:
+        from edge.runtime.metrics import Metrics
+
+        served = Metrics(*address(metrics, "--metrics"))
+        say(f"metrics: {served.url}")
+        outputs.append(served)
+    return outputs
+
+
 def _preview(host: str, port: int) -> "Preview":
-    """Open the preview, and tell where it is; its token never reaches a log."""
-    try:
-        from edge.runtime.preview import Preview, kept_token
-    except ImportError as error:
-        raise EdgeError(
-            f"the preview needs {error.name}, which is not installed",
-            "pip install 'edge-tflite[watch]'",
-        ) from error
+    """Open the preview; its token never reaches a log."""
+    from edge.runtime.preview import Preview, kept_token
+
     token, kept = kept_token()
     preview = Preview(host, port, token)
     if preview.token is None:

@@ -1,6 +1,8 @@
 """What the front door needs of extra packages, or the words that say what to install."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,21 @@ def looks(plots: Path | None) -> Any:
     if plots is not None:
         looks.require_folder(plots)
     return looks
+
+
+@contextmanager
+def watching() -> Iterator[None]:
+    """Say what to install where something that watches a run is missing.
+
+    Raises:
+        EdgeError: It is.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise EdgeError(
+            f"{error.name} is not installed here", "pip install 'edge-tflite[watch]'"
+        ) from error
 
 
 def _not_installed(error: ImportError) -> EdgeError:

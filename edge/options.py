@@ -221,7 +221,7 @@ def thread_count(threads: str) -> int:
 
 
 # What an option means that stands without its address.
-_WITHOUT_ADDRESS = {"--preview": "127.0.0.1:8088"}
+_WITHOUT_ADDRESS = {"--preview": "127.0.0.1:8088", "--metrics": "127.0.0.1:9109"}
 _ADDRESS = re.compile(r"(?:(\[[^\]]*\]|[^\[\]:\s]*):)?(\d{1,5})")
 
 

@@ -105,8 +105,12 @@ class Running:
         about: Its source, model and runtime, in words.
         controls: Change it.
         dropped: Tells how many frames came too fast so far.
+        live: Only the newest frames are processed.
+        fps: Frames a second that the source says it gives; None where it does not.
     """
 
     about: dict[str, str]
     controls: Controls
     dropped: Callable[[], int]
+    live: bool = False
+    fps: float | None = None

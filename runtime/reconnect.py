@@ -131,6 +131,11 @@ class Live(Read):
             return True
         return False
 
+    @property
+    def fps(self) -> float | None:
+        """Frames a second, as the device says."""
+        return float(self._device.got["fps"]) if self._device.got["fps"] else None
+
     def about(self) -> dict[str, Any]:
         """Return what was asked for and what it gives."""
         return {"asked": self._asked, "got": self._device.got}

@@ -145,7 +145,11 @@ def run(
             # It closes the source once nobody reads from it any more.
             stack.pop_all()
         try:
-            output.begin(Running(parts.title(source), controls, lambda: work.dropped))
+            running = Running(
+                parts.title(source), controls, lambda: work.dropped,
+                live=source.live, fps=source.fps,
+            )  # fmt: skip
+            output.begin(running)
             for result in islice(work.results, options.frames or _default_frames(options)):
                 output.show(result)
                 statistics.add(result)

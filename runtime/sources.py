@@ -110,6 +110,11 @@ class Source:
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
 
+    @property
+    def fps(self) -> float | None:
+        """Frames a second, as the source says; None where it does not."""
+        return None
+
     def stop(self) -> None:
         """Let the iteration end soon, also where it waits for a lost device."""
         self._stopped.set()

@@ -145,6 +145,11 @@ class Video(Read):
                 f"{self._recording.position_s:.1f} s can be read"
             )
 
+    @property
+    def fps(self) -> float | None:
+        """Frames a second of the video."""
+        return float(self._recording.got["fps"]) if self._recording.got["fps"] else None
+
     def about(self) -> dict[str, Any] | None:
         """Return what an address gives; None for a file."""
         return {"asked": {}, "got": self._recording.got} if self._remote else None

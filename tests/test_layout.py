@@ -36,6 +36,8 @@ AT_TOP = {
     "keras": ("train/", "convert/"),
     "uvicorn": ("runtime/guard.py", "runtime/preview.py"),
     "starlette": ("runtime/preview_app.py",),
+    "paho": ("runtime/mqtt.py",),
+    "prometheus_client": ("runtime/metrics.py",),
 }
 IN_FUNCTIONS = {
     "ai_edge_litert": ("runtime/interpreter.py",),

@@ -28,3 +28,12 @@ def test_what_is_missing_is_named_with_how_to_install_it(monkeypatch, missing, h
         extras.training()
     monkeypatch.undo()
     assert caught.value.hint == hint
+
+
+def test_what_watches_a_run_is_named_with_how_to_install_it():
+    with (
+        pytest.raises(EdgeError, match="uvicorn is not installed here") as caught,
+        extras.watching(),
+    ):
+        raise ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn")
+    assert caught.value.hint == "pip install 'edge-tflite[watch]'"
