@@ -70,6 +70,13 @@ _Save = Annotated[
     Path | None,
     typer.Option(metavar="FILE.mp4", help="A video of the run, with boxes and labels."),
 ]
+_Log = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.jsonl",
+        help="What --json writes, in a file that is turned over at 10 MB; five are kept.",
+    ),
+]
 _Mqtt = Annotated[
     str | None,
     typer.Option(
@@ -123,6 +130,7 @@ def run(
     threads: _Threads = "auto",
     preview: _Preview = None,
     save: _Save = None,
+    log: _Log = None,
     mqtt: _Mqtt = None,
     metrics: _Metrics = None,
     as_json: JsonOption = False,
@@ -144,10 +152,7 @@ def run(
         until_lost=until_lost,
     )  # fmt: skip
     outputs: list[Output] = [JsonLines(sys.stdout) if as_json else _screen()]
-    if save is not None:
-        from edge.runtime.recording import Recording
-
-        outputs.append(Recording(save))
+    outputs += _files(save, log)
     with watching():
         outputs += _watchers(preview, mqtt, metrics)
     run_pipeline(options, Outputs(outputs), warn=warn, reference=_reference)
@@ -157,6 +162,24 @@ def _screen() -> "Screen":
     from edge.runtime.screen import Screen
 
     return Screen(sys.stdout)
+
+
+def _files(save: Path | None, log: Path | None) -> "list[Output]":
+    """Open what is written beside the results, and tell systemd where there is one."""
+    from edge.runtime.systemd import Systemd
+
+    outputs: list[Output] = []
+    if save is not None:
+        from edge.runtime.recording import Recording
+
+        outputs.append(Recording(save))
+    if log is not None:
+        from edge.runtime.log import Log
+
+        outputs.append(Log(log, warn))
+    if (service := Systemd.of_environment()) is not None:
+        outputs.append(service)
+    return outputs
 
 
 def _watchers(preview: str | None, mqtt: str | None, metrics: str | None) -> "list[Output]":

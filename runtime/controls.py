@@ -105,6 +105,7 @@ class Running:
         about: Its source, model and runtime, in words.
         controls: Change it.
         dropped: Tells how many frames came too fast so far.
+        lost: Tells whether the source is away, and is waited for.
         live: Only the newest frames are processed.
         fps: Frames a second that the source says it gives; None where it does not.
     """
@@ -112,5 +113,6 @@ class Running:
     about: dict[str, str]
     controls: Controls
     dropped: Callable[[], int]
+    lost: Callable[[], bool] = lambda: False
     live: bool = False
     fps: float | None = None

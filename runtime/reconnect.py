@@ -102,17 +102,16 @@ class Live(Read):
         self._wait_s = FIRST_WAIT_S
 
     def __iter__(self) -> Iterator[Frame]:
-        lost = False
         while True:
             for frame in self.frames_of(self._device):
-                if lost:
+                if self.lost:
                     self.reconnects += 1
-                    lost, self._wait_s = False, FIRST_WAIT_S
+                    self.lost, self._wait_s = False, FIRST_WAIT_S
                 yield frame
             if self._stopped.is_set() or self._until_lost:
                 return
-            if not lost:
-                lost = True
+            if not self.lost:
+                self.lost = True
                 self._warn(f"{self.name} is lost; it is opened again as soon as it is back")
             self._device.close()
             if not self._open_again():

@@ -18,6 +18,7 @@ from edge.runtime.controls import Controls, Running
 from edge.runtime.outputs import Output
 from edge.runtime.pipeline import STAGES, Overlapped, Result
 from edge.runtime.sources import CameraSettings, Source, Warn, open_camera, open_source
+from edge.runtime.stopping import terminable
 
 # What another machine took: cpu, runtime, threads, detector, and p50_ms by stage.
 Reference = Callable[[str], dict[str, Any] | None]
@@ -127,12 +128,13 @@ def run(
         reference: Tells what another machine took with a model, by the digest of its file.
 
     Returns:
-        The summary that `output` showed.
+        The summary that `output` showed; empty where SIGTERM came before the first result.
 
     Raises:
         EdgeError: The source, the model or the detector cannot be used.
     """
-    with closing(output):
+    summary: dict[str, Any] = {}
+    with closing(output), terminable() as stop:
         model = read_model(resolve_model(options.model))
         with ExitStack() as stack:
             source = stack.enter_context(_source(options, warn))
@@ -146,14 +148,14 @@ def run(
             stack.pop_all()
         try:
             running = Running(
-                parts.title(source), controls, lambda: work.dropped,
+                parts.title(source), controls, lambda: work.dropped, lambda: source.lost,
                 live=source.live, fps=source.fps,
             )  # fmt: skip
             output.begin(running)
-            for result in islice(work.results, options.frames or _default_frames(options)):
+            wanted = islice(work.results, options.frames or _default_frames(options))
+            for result in stop.results(wanted, controls.hold):
                 output.show(result)
                 statistics.add(result)
-                controls.hold()
         finally:
             try:
                 work.close()

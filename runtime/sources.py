@@ -95,6 +95,7 @@ class Source:
         most: How many frames it can give; None where that is not known.
         unreadable: Pictures and frames that could not be decoded so far.
         reconnects: How often it was lost and came back.
+        lost: It is away, and is waited for.
     """
 
     live = False
@@ -105,6 +106,7 @@ class Source:
         self.name = name
         self.unreadable = 0
         self.reconnects = 0
+        self.lost = False
         self._stopped = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
