@@ -2,9 +2,9 @@
 
     python -m edge.benchmarks.preview --markdown preview.md
 
-`edge run` on a video, in turns without a preview, with one that nobody watches, and with one that
-another process watches: frames a second of each. Prints one JSON object, and with --markdown a
-table.
+`edge run` on a video, in turns without a preview, with one that nobody watches, with one that
+another process watches, and with a viewer more who does not read: frames a second of each. Prints
+one JSON object, and with --markdown a table.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from edge.runtime.detectors import create_detector
 
 _FRAMES = 4_000
 _ROUNDS = Protocol(rounds=7)
-_WITHOUT, _UNWATCHED, _WATCHED = "no preview", "a preview, nobody watches", "one viewer"
+_WITHOUT, _UNWATCHED = "no preview", "a preview, nobody watches"
+_WATCHED, _STALLED = "one viewer", "one viewer, and one who does not read"
 
 # Reads all that comes, as a viewer's network does; what it draws is the viewer's own business.
 _VIEWER = """
 import sys, urllib.request
+stalled = [urllib.request.urlopen(sys.argv[1] + "frames") for _ in range(int(sys.argv[2]))]
 with urllib.request.urlopen(sys.argv[1] + "frames") as frames:
     while frames.read1(1 << 20):
         pass
@@ -41,8 +43,10 @@ with urllib.request.urlopen(sys.argv[1] + "frames") as frames:
 
 
 def measure() -> dict[str, Any]:
-    """Measure all three."""
-    rates: dict[str, list[list[float]]] = {_WITHOUT: [], _UNWATCHED: [], _WATCHED: []}
+    """Measure all."""
+    rates: dict[str, list[list[float]]] = {
+        name: [] for name in (_WITHOUT, _UNWATCHED, _WATCHED, _STALLED)
+    }
     with tempfile.TemporaryDirectory(prefix="edge-preview-") as scratch:
         video = Path(scratch, "face.avi")
         frames = demo_frames(40, create_detector("blazeface"))
@@ -76,24 +80,21 @@ def _frame_ms(video: Path, name: str) -> float:
         assert run.stdout is not None
         assert run.stderr is not None
         url = re.findall(r"http://\S+", run.stderr.readline()) if name != _WITHOUT else []
-        with _viewer(url[0]) if name == _WATCHED else _nobody():
+        watched = name in (_WATCHED, _STALLED)
+        with _viewer(url[0], int(name == _STALLED)) if watched else nullcontext():
             *_, last = run.stdout
     return 1000 / float(json.loads(last)["summary"]["fps"])
 
 
 @contextmanager
-def _viewer(url: str) -> Iterator[None]:
-    viewer = subprocess.Popen([sys.executable, "-c", _VIEWER, url], stderr=subprocess.DEVNULL)
+def _viewer(url: str, stalled: int) -> Iterator[None]:
+    command = [sys.executable, "-c", _VIEWER, url, str(stalled)]
+    viewer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
         viewer.kill()
         viewer.wait()
-
-
-@contextmanager
-def _nobody() -> Iterator[None]:
-    yield
 
 
 def tables(report: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The preview: a web page with what a run sees, while it runs."""
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -120,6 +121,8 @@ class Preview(Output):
             self._ready.set()
             await self._server.serve(sockets=[self._socket])
 
+        # What a viewer does is no news of the run, nor that one is cut off at its end.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
         guarded = Guard(preview_app(self), self._host, self.token)
         self._server = uvicorn.Server(
             uvicorn.Config(

@@ -336,6 +336,24 @@ def test_a_viewer_who_does_not_read_holds_up_nobody(
     until(lambda: preview._viewers == 1)
 
 
+def test_who_is_cut_off_at_the_end_is_no_news(
+    serve: Callable[..., Preview],
+    results: list[Result],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    preview = serve()
+    for _ in range(3):
+        connect(preview, "GET /frames HTTP/1.1\r\nHOST\r\n")
+    until(lambda: preview._viewers == 3)
+    for number in range(200):
+        preview._due = 0
+        preview.show(results[number % len(results)])
+        time.sleep(0.001)
+    preview.close()
+    assert not preview._thread.is_alive()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_is_encoded_while_nobody_watches(
     serve: Callable[..., Preview], results: list[Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
