@@ -120,6 +120,10 @@ class Preview(Output):
             self._frames = _Newest(self._message)
             self._ready.set()
             await self._server.serve(sockets=[self._socket])
+            # Who does not read what is still to be sent to him is not waited for.
+            for left in list(self._server.server_state.connections):
+                left.transport.abort()
+            await asyncio.sleep(0)
 
         # What a viewer does is no news of the run, nor that one is cut off at its end.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
