@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from edge import extras
 from edge.cli_bench import bench
+from edge.cli_devices import doctor
 from edge.cli_run import run
 from edge.errors import EdgeError
 from edge.options import (
@@ -142,6 +143,7 @@ def _edge(
 
 
 app.command(epilog="Example: edge run photos/ --json > faces.jsonl")(run)
+app.command(epilog="Example: edge doctor --json")(doctor)
 
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")

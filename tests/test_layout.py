@@ -25,6 +25,7 @@ ARROWS = {
 FRONT_DOOR = (
     "edge/cli.py",
     "edge/cli_bench.py",
+    "edge/cli_devices.py",
     "edge/cli_run.py",
     "edge/extras.py",
     "edge/terminal.py",
