@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -152,7 +153,7 @@ def run(
         until_lost=until_lost,
     )  # fmt: skip
     outputs: list[Output] = [JsonLines(sys.stdout) if as_json else _screen()]
-    outputs += _files(save, log)
+    outputs += _files(source, save, log)
     with watching():
         outputs += _watchers(preview, mqtt, metrics)
     run_pipeline(options, Outputs(outputs), warn=warn, reference=_reference)
@@ -164,8 +165,13 @@ def _screen() -> "Screen":
     return Screen(sys.stdout)
 
 
-def _files(save: Path | None, log: Path | None) -> "list[Output]":
+def _files(source: str | None, save: Path | None, log: Path | None) -> "list[Output]":
     """Open what is written beside the results, and tell systemd where there is one."""
+    for option, path in (("--save", save), ("--log", log)):
+        if source is None or path is None or not (path.exists() and Path(source).exists()):
+            continue
+        if path.samefile(source):
+            raise typer.BadParameter(f"{option} would overwrite the source {source}")
     from edge.runtime.systemd import Systemd
 
     outputs: list[Output] = []
@@ -202,14 +208,16 @@ def _watchers(preview: str | None, mqtt: str | None, metrics: str | None) -> "li
 
 def _preview(host: str, port: int) -> "Preview":
     """Open the preview; its token never reaches a log."""
+    from edge.runtime.guard import is_loopback
     from edge.runtime.preview import Preview, kept_token
 
-    token, kept = kept_token()
+    token, kept = (None, "") if is_loopback(host) else kept_token()
     preview = Preview(host, port, token)
     if preview.token is None:
         say(f"preview: {preview.url}")
     elif sys.stderr.isatty():
-        say(f"preview: {preview.url.replace('://', f'://edge:{preview.token}@')}")
+        login = f"edge:{quote(preview.token, safe='')}@"
+        say(f"preview: {preview.url.replace('://', f'://{login}')}")
     else:
         say(f"preview: {preview.url}, user edge, with the password in {kept}")
     return preview

@@ -89,11 +89,15 @@ class Ahead(Generic[Item]):
         Args:
             patience_s: How long it may take to notice; None for as long as its last item takes.
         """
+        self.end()
+        self._thread.join(patience_s)
+
+    def end(self) -> None:
+        """Have no more items, also for who waits for one; the thread may need a while to notice."""
         with self._changed:
             self._closed = True
             self._slot.clear()
             self._changed.notify_all()
-        self._thread.join(patience_s)
 
 
 class SideBySide(Generic[Item, Made]):
@@ -187,9 +191,13 @@ class SideBySide(Generic[Item, Made]):
         Args:
             patience_s: How long each may take to notice; None for as long as its item takes.
         """
+        self.end()
+        for thread in self._threads:
+            thread.join(patience_s)
+
+    def end(self) -> None:
+        """Have no more items, also for who waits for one; threads may need a while to notice."""
         with self._changed:
             self._closed = True
             self._made.clear()
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(patience_s)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge.errors import EdgeError
@@ -49,6 +49,10 @@ class Controls:
     def hold(self) -> None:
         """Wait while the run is paused."""
         self._going.wait()
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._going.set()
 
     def state(self) -> dict[str, Any]:
         """Return what can be changed, as it is now."""
@@ -106,6 +110,8 @@ class Running:
         controls: Change it.
         dropped: Tells how many frames came too fast so far.
         lost: Tells whether the source is away, and is waited for.
+        stopping: Tells whether the run is to end.
+        waits: Names of what a run waits for at the moment, beside its source.
         live: Only the newest frames are processed.
         fps: Frames a second that the source says it gives; None where it does not.
     """
@@ -114,5 +120,7 @@ class Running:
     controls: Controls
     dropped: Callable[[], int]
     lost: Callable[[], bool] = lambda: False
+    stopping: Callable[[], bool] = lambda: False
+    waits: set[str] = field(default_factory=set)
     live: bool = False
     fps: float | None = None

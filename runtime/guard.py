@@ -91,8 +91,11 @@ class Guard:
     def _is_ours(self, name: str) -> bool:
         if self.token is None:
             return name in ("localhost", "127.0.0.1", "::1", self.host.lower())
-        here = socket.gethostname().lower()
-        return _is_address(name) or name in ("localhost", self.host.lower(), here, f"{here}.local")
+        # With a token in play a foreign name that was made to point here opens nothing; this keeps
+        # out who does not even know the machine's own.
+        here = socket.gethostname().lower().partition(".")[0]
+        known = ("localhost", self.host.lower())
+        return _is_address(name) or name in known or name.partition(".")[0] == here
 
 
 def is_loopback(host: str) -> bool:
@@ -146,7 +149,7 @@ def _name_of(host: str) -> str:
     """Return the name or address in a Host header, without its port."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    return host.partition(":")[0].lower().rstrip(".")
 
 
 def _is_address(name: str) -> bool:

@@ -60,7 +60,8 @@ class Metrics(Output):
 
     def begin(self, running: Running) -> None:
         """Tell what runs."""
-        self._about.info(running.about)
+        # Not the source: its path or address is nobody's business.
+        self._about.info({name: running.about[name] for name in ("model", "runtime")})
         self._registry.register(_Now(running))
 
     def show(self, result: Result) -> None:
@@ -74,7 +75,8 @@ class Metrics(Output):
             for name, stage in self._of_faces.items():
                 stage.observe(result.latency_ms[name] / 1000)
             for face in result.faces:
-                for label in face.labels:
+                # Of people, who was seen when is nobody's business either.
+                for label in face.labels if face.task != "identity" else ():
                     self._labels.labels(label).inc()
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ _FORM = "mqtt://[USER:PASSWORD@]HOST[:PORT][/TOPIC][?qos=0|1|2], or mqtts:// for
 _MOST_WAITING = 1_000
 # How long the end of a run may take to hand over what waits.
 _PATIENCE_S = 5.0
+_BROKER = "the MQTT broker"
 _LONGEST_PAUSE_S = 30
 _KEEPALIVE_S = 20
 
@@ -97,7 +98,7 @@ class Mqtt(Output):
         self._broker, self._warn = broker, warn
         self._changed = threading.Condition()
         self._waiting = 0
-        self._there = self._told = False
+        self._there = self._told = self._ending = False
         client = Client(
             CallbackAPIVersion.VERSION2, client_id=f"edge-{socket.gethostname()}-{os.getpid()}"
         )
@@ -115,6 +116,7 @@ class Mqtt(Output):
 
     def begin(self, running: Running) -> None:
         """Connect; a broker that is not there yet is waited for beside the run."""
+        self._running = running
         self._client.connect_async(self._broker.host, self._broker.port, _KEEPALIVE_S)
         self._client.loop_start()
 
@@ -125,10 +127,12 @@ class Mqtt(Output):
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Send the summary."""
+        self._ending = True  # from here on nobody is waited for but in `close`
         self._send("summary", to_json(summary))
 
     def close(self) -> None:
         """Hand over what waits, say goodbye, and leave."""
+        self._ending = True
         if self._there:
             self._send("status", "offline", retain=True)
         end = time.monotonic() + _PATIENCE_S
@@ -137,6 +141,8 @@ class Mqtt(Output):
                 self._changed.wait(0.1)
         self._client.disconnect()
         self._client.loop_stop()
+        if self._waiting:
+            self._warn(f"the MQTT broker did not confirm the last {self._waiting:,} messages")
         if self.lost:
             self._warn(f"{self.lost:,} results were not sent: the MQTT broker was away")
 
@@ -144,9 +150,11 @@ class Mqtt(Output):
         """Send to one of our topics; return False where that cannot be."""
         qos = self._broker.qos
         with self._changed:
-            while self._waiting >= _MOST_WAITING and self._there:
-                self._changed.wait(1.0)
-            if not self._there and (qos == 0 or self._waiting >= _MOST_WAITING):
+            while self._is_full() and self._there and not self._is_ending():
+                self._running.waits.add(_BROKER)
+                self._changed.wait(0.5)
+            self._running.waits.discard(_BROKER)
+            if self._is_full() or (qos == 0 and not self._there):
                 return False
             self._waiting += 1
         topic = f"{self._broker.topic}/{name}"
@@ -157,6 +165,12 @@ class Mqtt(Output):
             return True
         self._published()
         return False
+
+    def _is_full(self) -> bool:
+        return self._waiting >= _MOST_WAITING
+
+    def _is_ending(self) -> bool:
+        return self._ending or self._running.stopping()
 
     def _connected(self, client: Client, data: Any, flags: Any, reason: Any, *_: Any) -> None:
         if reason.is_failure:

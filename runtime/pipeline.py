@@ -212,6 +212,10 @@ class Overlapped:
         """Frames that came too fast."""
         return self._captured.dropped
 
+    def end(self) -> None:
+        """Have no more results, also for who waits for one; from any thread."""
+        self._working.end()
+
     def close(self) -> None:
         """End the threads, then the source."""
         self._source.stop()

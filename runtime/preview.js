@@ -4,10 +4,14 @@
 
 const HISTORY = 120;
 const STAGES = ["capture", "detect", "crop", "classify", "total"];
+// Without the name and password that the address of the page may hold: requests may not have them.
+const ROOT = location.origin + location.pathname;
+const NOTICE_MS = 5000;
 const at = (id) => document.getElementById(id);
 const history = Object.fromEntries(STAGES.map((name) => [name, []]));
 const picture = at("picture");
 let paused = false;
+let noticed = 0;
 
 function number(value, digits = 0, unit = "") {
   return value === null || value === undefined ? "–" : value.toFixed(digits) + unit;
@@ -103,16 +107,31 @@ function showFigures(told) {
   hot.classList.toggle("alarm", Boolean(told.throttled));
 }
 
+function notice(words) {
+  at("notice").textContent = words;
+  noticed = performance.now();
+}
+
 function showState(state) {
   paused = state.paused;
   at("pause").textContent = paused ? "Start" : "Stop";
   at("source").textContent = state.source;
   at("model").textContent = `${state.model} on ${state.runtime}`;
   const detector = at("detector");
-  detector.replaceChildren(...state.detectors.map((name) => new Option(name, name)));
-  detector.value = state.detector;
+  if (detector.length !== state.detectors.length) {
+    detector.replaceChildren(...state.detectors.map((name) => new Option(name, name)));
+  }
+  if (document.activeElement !== detector) detector.value = state.detector;
   const thresholds = at("thresholds");
-  if (thresholds.childElementCount) return;
+  const sliders = [...thresholds.querySelectorAll("input")];
+  if (sliders.map((slider) => slider.name).join() === Object.keys(state.thresholds).join()) {
+    for (const slider of sliders.filter((one) => one !== document.activeElement)) {
+      slider.value = state.thresholds[slider.name];
+      slider.previousElementSibling.textContent = Number(slider.value).toFixed(2);
+    }
+    return;
+  }
+  thresholds.replaceChildren();
   for (const [name, value] of Object.entries(state.thresholds)) {
     const label = document.createElement("label");
     const slider = Object.assign(document.createElement("input"),
@@ -127,12 +146,17 @@ function showState(state) {
 }
 
 async function change(what) {
-  const answer = await fetch("control", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
-  });
-  const told = await answer.json();
-  at("notice").textContent = answer.ok ? "" : told.error;
-  if (answer.ok) showState(told);
+  document.activeElement.blur();
+  try {
+    const answer = await fetch(ROOT + "control", {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
+    });
+    const told = await answer.json();
+    if (answer.ok) showState(told);
+    else notice(told.error);
+  } catch {
+    notice("the run did not answer");
+  }
 }
 
 // Yields whole messages out of the pieces in which the network hands them over.
@@ -158,14 +182,15 @@ async function* messages(body) {
 }
 
 async function watch() {
-  showState(await (await fetch("state")).json());
-  const answer = await fetch("frames");
+  showState(await (await fetch(ROOT + "state")).json());
+  const answer = await fetch(ROOT + "frames");
   for await (const [told, jpeg] of messages(answer.body)) {
     await drawPicture(told, jpeg);
     showFigures(told);
+    showState(told.state);
     showStages(told.latency_ms);
     showFaces(told.faces);
-    at("notice").textContent = "";
+    if (performance.now() - noticed > NOTICE_MS) at("notice").textContent = "";
     document.dispatchEvent(new CustomEvent("edge-frame", { detail: told }));
   }
 }

@@ -60,7 +60,9 @@ class Preview(Output):
         self.token = None if is_loopback(host) else token or secrets.token_urlsafe(24)
         self._host = host
         self._socket = _listening(host, port)
-        name = f"[{host}]" if ":" in host else host
+        # From elsewhere no machine has the name 0.0.0.0.
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        name = f"[{name}]" if ":" in name else name
         self.url = f"http://{name}:{self._socket.getsockname()[1]}/"
         self._newest: Result | None = None
         self._viewers = self._count = 0
@@ -80,7 +82,7 @@ class Preview(Output):
         self._newest = result
         self._count += 1
         if self._viewers and (now := time.monotonic()) >= self._due:
-            self._due = now + 1 / _RATE
+            self._due = max(self._due + 1 / _RATE, now)
             self._tell(self._frames.put, result)
 
     def close(self) -> None:
@@ -98,12 +100,14 @@ class Preview(Output):
     def change(self, asked: Any) -> None:
         """Change the run; raises `EdgeError` where it cannot be changed so."""
         self._running.controls.change(asked)
+        if self._newest is not None:
+            self._tell(self._frames.put, self._newest)  # everyone sees what was changed
 
     async def messages(self) -> AsyncIterator[bytes]:
         """Yield the newest frame again and again, each once."""
         self._viewers += 1
         try:
-            if self._newest is not None:
+            if self._newest is not None and self._viewers == 1:
                 self._frames.put(self._newest)
             async for message in self._frames.messages():
                 yield message
@@ -147,6 +151,7 @@ class Preview(Output):
         _, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
         told = frame_json(result) | self._figures.at(self._count) | {
             "size": [width, height], "dropped": self._running.dropped(),
+            "state": self.state(),
         }  # fmt: skip
         text = to_json(told).encode()
         return struct.pack(">II", len(text), len(jpeg)) + text + jpeg.tobytes()
@@ -181,15 +186,18 @@ class _Newest:
     def __init__(self, make: Callable[[Result], bytes]) -> None:
         self._make = make
         self._number = 0
+        self._item: Result | None = None
         self._over = False
         self._changed = asyncio.Event()
         self._made: tuple[int, asyncio.Future[bytes]] | None = None
 
     def put(self, item: Result) -> None:
         """Take an item instead of the one before."""
-        self._item = item
-        self._number += 1
-        self._wake()
+        # What was on its way when a newer one was put comes too late.
+        if self._item is None or item.frame.index >= self._item.frame.index:
+            self._item = item
+            self._number += 1
+            self._wake()
 
     def close(self) -> None:
         """End all `messages`."""
@@ -207,6 +215,7 @@ class _Newest:
             seen = self._number
             if self._made is None or self._made[0] != seen:
                 loop = asyncio.get_running_loop()
+                assert self._item is not None
                 self._made = seen, loop.run_in_executor(None, self._make, self._item)
             # One taker who leaves must not take it from the others.
             yield await asyncio.shield(self._made[1])

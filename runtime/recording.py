@@ -16,7 +16,9 @@ from edge.runtime.outputs import Output
 from edge.runtime.pipeline import Result
 
 # Frames a second where the source does not say.
-_RATE = 30.0
+_RATE, _HIGHEST_RATE = 30.0, 240.0
+_LONGEST_GAP_S = 10.0
+_VIDEO = "its video"
 # Frames that wait to be written: a run is not faster than its video.
 _MOST_WAITING = 8
 _COLOUR, _INK = (160, 211, 76), (28, 40, 6)
@@ -26,8 +28,8 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 class Recording(Output):
     """Writes a video; it appears under its name when it is whole.
 
-    Of a camera or stream it lasts as long as the run did, whatever was dropped; of a file it has
-    one frame for each.
+    Of a camera or stream it lasts as long as the run did, whatever was dropped, but for pauses and
+    outages of more than ten seconds; of a file it has one frame for each.
 
     Args:
         path: An .mp4 file.
@@ -39,6 +41,8 @@ class Recording(Output):
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() != ".mp4":
             raise EdgeError(f"a video cannot be saved as {path.name}", "give a name ending in .mp4")
+        if path.is_dir():
+            raise EdgeError(f"{path} is a folder", "give a name that is free")
         require_writable(path.parent)
         self._path = path
         self._part = path.with_name(f".{path.stem}-{os.getpid()}.part.mp4")
@@ -50,15 +54,21 @@ class Recording(Output):
 
     def begin(self, running: Running) -> None:
         """Take frames from now on."""
-        self._rate = running.fps or _RATE
+        fps = running.fps or _RATE
+        self._rate = fps if fps <= _HIGHEST_RATE else _RATE  # streams claim 90,000
         self._live = running.live
+        self._running = running
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._thread.start()
 
     def show(self, result: Result) -> None:
         """Take one frame, once there is room for it."""
         if self._failure is not None:
             raise self._failure
+        if self._results.full():
+            self._running.waits.add(_VIDEO)
         self._results.put(result)
+        self._running.waits.discard(_VIDEO)
 
     def close(self) -> None:
         """Finish the video.
@@ -105,6 +115,10 @@ class Recording(Output):
         if self._live:
             due = round((result.frame.captured - self._began) * self._rate) + 1
             copies = max(due - self._written, 0)
+            if copies > _LONGEST_GAP_S * self._rate:
+                # A pause or an outage: left out, and the time begins anew.
+                self._began = result.frame.captured - self._written / self._rate
+                copies = 1
         for _ in range(copies):
             self._writer.write(picture)
         self._written += copies

@@ -149,11 +149,16 @@ def run(
         try:
             running = Running(
                 parts.title(source), controls, lambda: work.dropped, lambda: source.lost,
-                live=source.live, fps=source.fps,
+                lambda: stop.asked, live=source.live, fps=source.fps,
             )  # fmt: skip
             output.begin(running)
             wanted = islice(work.results, options.frames or _default_frames(options))
-            for result in stop.results(wanted, controls.hold):
+
+            def wake() -> None:
+                controls.go_on()
+                work.end()
+
+            for result in stop.results(wanted, controls.hold, wake):
                 output.show(result)
                 statistics.add(result)
         finally:

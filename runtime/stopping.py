@@ -9,53 +9,67 @@ from types import FrameType
 from edge.runtime.pipeline import Result
 
 
-class _Terminated(BaseException):
-    """Ends a wait."""
-
-
 class Stop:
     """Lets a run end between two results: what is being shown is shown whole.
 
-    Attributes:
-        asked: The system asked for the end.
+    A signal comes between any two steps of the main thread, also while that holds a lock: so the
+    handler itself does nothing but wake a thread that is there for it.
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._waiting = False
+        self._called = threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._wait, name="edge stop", daemon=True)
 
-    def results(self, results: Iterator[Result], hold: Callable[[], None]) -> Iterator[Result]:
-        """Yield results until the end is asked for; `hold` waits where a run is paused."""
+    @property
+    def asked(self) -> bool:
+        """Whether the system asked for the end."""
+        return self._called.is_set() and not self._over
+
+    def results(
+        self, results: Iterator[Result], hold: Callable[[], None], wake: Callable[[], None]
+    ) -> Iterator[Result]:
+        """Yield results until the end is asked for.
+
+        Args:
+            results: Of a run.
+            hold: Waits where the run is paused.
+            wake: Ends these two waits, from another thread.
+        """
+        self._wake = wake
+        self._thread.start()
         while not self.asked:
-            try:
-                self._waiting = True
-                hold()
-                result = next(results, None)
-            except _Terminated:
-                return
-            finally:
-                self._waiting = False
+            hold()
+            result = None if self.asked else next(results, None)
             if result is None:
                 return
             yield result
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Ask for the end; a wait for a frame, which may be long, is broken off."""
-        self.asked = True
-        if self._waiting:
-            self._waiting = False
-            raise _Terminated
+        """Ask for the end."""
+        self._called.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._thread.is_alive() and not self._called.is_set():
+            self._over = True
+            self._called.set()
+
+    def _wait(self) -> None:
+        self._called.wait()
+        if not self._over:
+            self._wake()
 
 
 @contextmanager
 def terminable() -> Iterator[Stop]:
     """Heed SIGTERM inside; outside of the main thread, which alone hears it, nothing changes."""
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.signal(signal.SIGTERM, stop.handle)
+    hears = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop.handle) if hears else None
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if hears:
+            signal.signal(signal.SIGTERM, before)
+        stop.close()

@@ -21,8 +21,8 @@ _HANGS_S = 15.0
 class Systemd(Output):
     """Notifies the service manager, and feeds its watchdog while results flow.
 
-    A run that is paused, or waits for a lost camera, lives; one that gives no results for 15
-    seconds otherwise does not, and is left to the watchdog.
+    A run that is paused, or waits for a lost camera, a slow broker or its video, lives; one that
+    gives no results for 15 seconds otherwise does not, and is left to the watchdog.
 
     Args:
         address: `NOTIFY_SOCKET`.
@@ -80,7 +80,7 @@ class Systemd(Output):
 
     def _lives(self) -> bool:
         running = self._running
-        explained = running.controls.paused or running.lost()
+        explained = running.controls.paused or running.lost() or bool(running.waits)
         return explained or time.monotonic() - self._last < _HANGS_S
 
     def _notify(self, state: str) -> None:

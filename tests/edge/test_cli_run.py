@@ -1,6 +1,7 @@
 """What `edge run` is watched with, as a user types it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -62,6 +63,28 @@ def test_a_video_of_the_run_is_saved(tmp_path: Path) -> None:
     capture = cv2.VideoCapture(str(tmp_path / "run.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 20
     capture.release()
+
+
+@pytest.mark.parametrize("option", ["--save", "--log"])
+def test_the_source_is_not_overwritten(tmp_path: Path, option: str) -> None:
+    source = tmp_path / "clip.mp4"
+    assert edge("--demo", "--frames", "5", "--json", "--save", source).returncode == 0
+    before = source.read_bytes()
+    done = edge(source, "--json", option, tmp_path / ".." / tmp_path.name / "clip.mp4")
+    assert done.returncode == 2
+    assert "overwrite the source" in " ".join(done.stderr.replace("│", " ").split())
+    assert source.read_bytes() == before
+
+
+def test_loopback_needs_no_place_for_a_token() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "run", "--demo", "--frames", "2", "--json",
+         "--detector", "yunet", "--preview", "127.0.0.1:0"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"EDGE_PREVIEW_TOKEN": ""},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "password" not in done.stderr
 
 
 def test_metrics_are_served_while_it_runs() -> None:

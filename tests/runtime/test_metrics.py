@@ -64,7 +64,17 @@ def test_a_run_is_counted_as_it_was(metrics: Metrics) -> None:
     assert found["edge_frame_age_seconds_sum", ""] == pytest.approx(0.25)
     assert found["edge_dropped_total", ""] == 41
     assert found["edge_paused", ""] == 1
-    assert found["edge_run_info", "camera 0"] == 1
+    assert found["edge_run_info", ""] == 1
+
+
+def test_it_tells_of_nobody(metrics: Metrics) -> None:
+    ann = replace(FACE, labels=("Ann",), attributes={"Ann": 0.9}, task="identity")
+    metrics.show(Result(FRAME, [ann], LATENCY, 25.0))
+    with urllib.request.urlopen(metrics.url) as answer:
+        text = answer.read().decode()
+    assert "Ann" not in text
+    assert "camera 0" not in text
+    assert read(metrics)["edge_faces_total", ""] == 1
 
 
 def test_it_ends_with_the_run() -> None:

@@ -86,6 +86,20 @@ def test_the_video_of_a_camera_lasts_as_long_as_the_run(
     assert len(found) == pytest.approx(expected, abs=1)
 
 
+def test_a_long_pause_is_left_out(tmp_path: Path) -> None:
+    first, *later = results(20)
+    shown = [first, *(
+        replace(one, frame=replace(one.frame, captured=one.frame.captured + 3600)) for one in later
+    )]  # fmt: skip
+    saved(tmp_path / "run.mp4", shown, running(live=True, fps=30.0))
+    assert len(frames_of(tmp_path / "run.mp4")[0]) == pytest.approx(20, abs=1)
+
+
+def test_no_stream_has_90_000_frames_a_second(tmp_path: Path) -> None:
+    saved(tmp_path / "run.mp4", results(3), running(fps=90_000.0))
+    assert frames_of(tmp_path / "run.mp4")[1] == 30
+
+
 def test_pictures_of_other_sizes_fit_into_the_first_one(tmp_path: Path) -> None:
     shown = [
         Result(Frame(at, "", np.full((*size, 3), 200, np.uint8), 0.0), [], {}, 1.0)
@@ -129,7 +143,15 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
         Recording(tmp_path / name)
 
 
-def test_a_folder_that_is_not_there_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    saved(tmp_path / "a" / "b" / "run.mp4", results(2), running())
+    assert (tmp_path / "a" / "b" / "run.mp4").is_file()
+
+
+def test_what_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(EdgeError, match="is a folder"):
+        Recording(tmp_path / "folder.mp4")
     (tmp_path / "file").write_text("")
     with pytest.raises(EdgeError):
         Recording(tmp_path / "file" / "run.mp4")

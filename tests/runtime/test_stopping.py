@@ -17,6 +17,7 @@ import cv2
 import pytest
 
 from edge.runtime import systemd
+from edge.runtime.ahead import Ahead
 from edge.runtime.stopping import terminable
 from edge.runtime.systemd import Systemd
 
@@ -47,15 +48,17 @@ def test_sigterm_ends_a_run_with_whole_lines_and_whole_files(tmp_path: Path) -> 
 
 
 def test_a_wait_for_a_frame_is_broken_off() -> None:
+    woken = threading.Event()
+
     def never() -> Iterator[Any]:
         yield 1
-        threading.Event().wait(30)
-        yield 2
+        if not woken.wait(30):
+            yield 2
 
     began = time.monotonic()
     with terminable() as stop:
         threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
-        assert list(stop.results(never(), lambda: None)) == [1]
+        assert list(stop.results(never(), lambda: None, woken.set)) == [1]
     assert time.monotonic() - began < 20
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -64,13 +67,28 @@ def test_so_is_a_pause() -> None:
     going = threading.Event()
     with terminable() as stop:
         threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
-        assert list(stop.results(iter([1, 2]), lambda: going.wait(30) and None)) == []
+        results = stop.results(iter([1, 2]), lambda: going.wait(30) and None, going.set)
+        assert list(results) == []
+
+
+def test_the_end_comes_at_any_moment() -> None:
+    """A signal may come while a lock is held: many of them, at all sorts of moments."""
+    for number in range(300):
+        items = Ahead(iter(range(1_000_000)))
+        with terminable() as stop:
+            timer = threading.Timer(number % 30 / 10_000, os.kill, [os.getpid(), signal.SIGTERM])
+            timer.start()
+            for _ in stop.results(items, lambda: None, items.end):
+                pass
+            timer.join()
+        items.close(10)
+        assert not items._thread.is_alive()
 
 
 def test_what_is_being_shown_is_shown_whole() -> None:
     shown = []
     with terminable() as stop:
-        for result in stop.results(iter(range(10)), lambda: None):
+        for result in stop.results(iter(range(10)), lambda: None, lambda: None):
             if result == 3:
                 os.kill(os.getpid(), signal.SIGTERM)
             shown.append(result)
@@ -82,7 +100,7 @@ def test_another_thread_is_left_alone() -> None:
 
     def work() -> None:
         with terminable() as stop:
-            found.extend(stop.results(iter([1, 2]), lambda: None))
+            found.extend(stop.results(iter([1, 2]), lambda: None, lambda: None))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -120,7 +138,7 @@ def test_a_run_that_hangs_is_left_to_the_watchdog(
     monkeypatch.setattr(systemd, "_HANGS_S", 0.3)
     controls, lost = SimpleNamespace(paused=False), [False]
     service = Systemd(manager.getsockname(), 0.15)
-    running: Any = SimpleNamespace(controls=controls, lost=lambda: lost[0])
+    running: Any = SimpleNamespace(controls=controls, lost=lambda: lost[0], waits=set())
     service.begin(running)
     assert manager.recv(100) == b"WATCHDOG=1"
 
@@ -134,11 +152,16 @@ def test_a_run_that_hangs_is_left_to_the_watchdog(
 
     assert silent()
     # These explain why nothing comes.
-    for explain in (lambda: setattr(controls, "paused", True), lambda: lost.__setitem__(0, True)):
+    for explain in (
+        lambda: setattr(controls, "paused", True),
+        lambda: lost.__setitem__(0, True),
+        lambda: running.waits.add("the broker"),
+    ):
         explain()
         manager.settimeout(5)
         assert manager.recv(100) == b"WATCHDOG=1"
         controls.paused, lost[0] = False, False
+        running.waits.clear()
         assert silent()
     service.close()
 
