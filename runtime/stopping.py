@@ -70,6 +70,6 @@ def terminable() -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        if hears:
+        if before is not None:  # nor where it was set by a library that is no Python
             signal.signal(signal.SIGTERM, before)
         stop.close()
