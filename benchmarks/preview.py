@@ -7,7 +7,6 @@ another process watches, and with a viewer more who does not read: frames a seco
 one JSON object, and with --markdown a table.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -20,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from edge.benchmarks import told
 from edge.benchmarks.prepare import demo_frames
 from edge.benchmarks.realtime import write_video
-from edge.benchmarks.told import tell
 from edge.environment import fingerprint
 from edge.measure import Protocol, ratio, shuffled
 from edge.runtime.detectors import create_detector
@@ -109,12 +108,5 @@ def tables(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Parse the options, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--markdown", type=Path)
-    tell(measure(), tables, parser.parse_args().markdown)
-
-
 if __name__ == "__main__":
-    main()
+    told.run(__doc__, measure, tables)

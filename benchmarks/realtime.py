@@ -8,7 +8,6 @@ before, as a run does, and untimed; for several at once, frames are read beforeh
 packages are missing are left out. Prints one JSON object, and with --markdown tables.
 """
 
-import argparse
 import itertools
 import json
 import subprocess
@@ -24,10 +23,10 @@ import cv2
 import numpy as np
 
 from edge.assets import home
+from edge.benchmarks import told
 from edge.benchmarks.cases import FRAME_SIDE
 from edge.benchmarks.prepare import demo_frames
 from edge.benchmarks.subjects import Endless
-from edge.benchmarks.told import tell
 from edge.benchmarks.zoo import build_zoo, demo_crops
 from edge.contract import Picture
 from edge.environment import fingerprint
@@ -328,12 +327,5 @@ def tables(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Parse the options, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--markdown", type=Path)
-    tell(measure(), tables, parser.parse_args().markdown)
-
-
 if __name__ == "__main__":
-    main()
+    told.run(__doc__, measure, tables)

@@ -44,7 +44,7 @@ def hardware() -> Iterator[Finding]:
     yield _clock()
 
 
-def is_raspberry_pi() -> bool:
+def _is_raspberry_pi() -> bool:
     """Tell whether this is one."""
     try:
         return "Raspberry Pi" in _BOARD.read_text("utf-8", "replace")
@@ -64,7 +64,7 @@ def _cameras() -> Iterator[Finding]:
         yield good("camera", ", ".join(path.name for path in devices))
     else:
         yield unknown("camera", "no /dev/videoN; files, addresses and --demo do without")
-    if is_raspberry_pi():
+    if _is_raspberry_pi():
         yield _picamera()
 
 

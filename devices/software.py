@@ -3,10 +3,11 @@
 import ctypes
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import version
 from importlib.util import find_spec
 
 from edge.devices.findings import Finding, advice, fault, good, unknown
+from edge.environment import versions
 from edge.errors import EdgeError
 
 _OLDEST = (3, 11)
@@ -40,19 +41,8 @@ def _python() -> Finding:
     return good("Python", found)
 
 
-def installed(names: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of those packages that are there."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _opencv() -> Finding:
-    wheels = installed(_OPENCVS)
+    wheels = versions(_OPENCVS)
     mend = f"pip install --force-reinstall --no-deps {_HEADLESS}"
     remove = " ".join(name for name in wheels if name != _HEADLESS)
     try:
@@ -83,7 +73,7 @@ def _runtimes() -> Iterator[Finding]:
     from edge.runtime.interpreter import Interpreter
 
     numpy = version("numpy")
-    if installed(("tflite-runtime",)) and int(numpy.partition(".")[0]) >= 2:
+    if versions(("tflite-runtime",)) and int(numpy.partition(".")[0]) >= 2:
         yield advice(
             "tflite_runtime", f"it cannot run with NumPy {numpy}",
             "pip uninstall -y tflite-runtime, or: pip install 'numpy<2'",
@@ -95,7 +85,7 @@ def _runtimes() -> Iterator[Finding]:
     else:
         yield good("runtime", network.version())
     if find_spec("openvino") is not None:
-        yield good("OpenVINO", installed(("openvino",)).get("openvino", "there"))
+        yield good("OpenVINO", versions(("openvino",)).get("openvino", "there"))
 
 
 def _model() -> Finding:
@@ -110,9 +100,8 @@ def _model() -> Finding:
 
 def _mediapipe() -> Iterator[Finding]:
     """Look at what MediaPipe needs of the system, where it is installed."""
-    try:
-        distribution("mediapipe")
-    except PackageNotFoundError:
+    found = versions(("mediapipe",))
+    if not found:
         return
     missing = [package for library, package in _SYSTEM.items() if not _loads(library)]
     if missing:
@@ -121,7 +110,7 @@ def _mediapipe() -> Iterator[Finding]:
             f"sudo apt install -y {' '.join(missing)}",
         )  # fmt: skip
     else:
-        yield good("MediaPipe", version("mediapipe"))
+        yield good("MediaPipe", found["mediapipe"])
 
 
 def _loads(library: str) -> bool:
