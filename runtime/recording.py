@@ -49,7 +49,7 @@ class Recording(Output):
         self._results: queue.Queue[Result | None] = queue.Queue(_MOST_WAITING)
         self._writer: cv2.VideoWriter | None = None
         self._written = 0
-        self._failure: EdgeError | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._write_all, name="edge recording", daemon=True)
 
     def begin(self, running: Running) -> None:
@@ -96,7 +96,7 @@ class Recording(Output):
             if self._failure is None:
                 try:
                     self._write(result)
-                except EdgeError as failure:
+                except Exception as failure:  # raised where frames are handed over
                     self._failure = failure
 
     def _write(self, result: Result) -> None:

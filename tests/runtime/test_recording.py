@@ -120,6 +120,23 @@ def test_a_picture_is_fitted_whole_and_undistorted() -> None:
     assert not found[125:].any()
 
 
+@pytest.mark.timeout(60)
+def test_a_failing_encoder_is_told_of_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(picture: Any, faces: Any) -> Any:
+        raise ValueError("broken")
+
+    monkeypatch.setattr("edge.runtime.recording.drawn", broken)
+    recording = Recording(tmp_path / "run.mp4")
+    recording.begin(running())
+    with pytest.raises(ValueError, match="broken"):
+        list(map(recording.show, results(60)))
+    with pytest.raises(ValueError, match="broken"):
+        recording.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_is_left_of_a_run_without_frames(tmp_path: Path) -> None:
     saved(tmp_path / "run.mp4", [], running())
     Recording(tmp_path / "other.mp4").close()
