@@ -1,16 +1,67 @@
 """The doctor: looks at all that `edge run` stands on, and says what to type."""
 
+import json
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from edge.devices.findings import Finding, unknown
+from edge.devices.findings import Finding, fault, good, unknown
 from edge.devices.hardware import hardware
+from edge.devices.preflight import clock, preflight
+from edge.devices.reach import Session
 from edge.devices.software import software
+
+# What `pip` and the bundle of a model take there.
+_NEEDS_MB = 400
 
 
 def diagnose() -> list[Finding]:
     """Look at this machine; a check that fails itself is told of, and stops no other."""
     return [*_told(software, "software"), *_told(hardware, "hardware")]
+
+
+def diagnose_at(host: str, *, config: Path | None = None) -> list[Finding]:
+    """Look at a board over ssh: its own doctor is asked where edge is there.
+
+    Args:
+        host: As ssh takes it.
+        config: An ssh configuration to use in place of the user's own.
+
+    Raises:
+        UnreachableError: The board cannot be reached.
+    """
+    with Session(host, config=config) as session:
+        facts = session.ask("probe")
+        now = time.time()
+        if facts["edge"] is None:
+            return [
+                *preflight(facts, now=now, needs_mb=_NEEDS_MB),
+                fault("edge", "it is not there", f"edge flash default {host} --with-runtime"),
+            ]
+        lines: list[str] = []
+        session.ask(
+            "run", arguments=["doctor", "--json"], hear=lambda said: lines.append(said["line"])
+        )
+    told = _read(lines)
+    if told is None:
+        again = f"edge flash default {host} --with-runtime"
+        return [fault("edge", f"{facts['edge']} does not answer; it may be too old", again)]
+    version = facts["edge_version"] or "of an unknown version"
+    skew = clock(facts, now)
+    return [
+        good("edge", f"{version}, {facts['edge']}"),
+        *([] if skew.state == "good" else [skew]),
+        *told,
+    ]
+
+
+def _read(lines: list[str]) -> list[Finding] | None:
+    """Return the findings in what a doctor wrote as JSON; None where it wrote none."""
+    try:
+        return [Finding(**finding) for finding in json.loads(lines[-1])["findings"]]
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
 
 
 def to_json(findings: list[Finding]) -> dict[str, Any]:

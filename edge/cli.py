@@ -143,7 +143,7 @@ def _edge(
 
 
 app.command(epilog="Example: edge run photos/ --json > faces.jsonl")(run)
-app.command(epilog="Example: edge doctor --json")(doctor)
+app.command(epilog="Example: edge doctor pi@192.168.1.7")(doctor)
 
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")

@@ -1,11 +1,12 @@
 """The front door of devices: `edge doctor`."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.options import JsonOption
+from edge.options import JsonOption, SshConfigOption
+from edge.progress import waiting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,11 +17,22 @@ _MARKS = {"good": "✓", "advice": "!", "fault": "✗", "unknown": "?"}
 _STYLES = {"good": "green", "advice": "yellow", "fault": "bold red", "unknown": "dim"}
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    host: Annotated[
+        str | None,
+        typer.Argument(metavar="HOST", help="A board, as ssh takes it; without one: this machine."),
+    ] = None,
+    ssh_config: SshConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Look at all that `edge run` stands on; exit 1 where something would stop it."""
-    from edge.devices.doctor import diagnose, to_json
+    from edge.devices.doctor import diagnose, diagnose_at, to_json
 
-    findings = diagnose()
+    if host is None:
+        findings = diagnose()
+    else:
+        with waiting(f"looking at {host}"):
+            findings = diagnose_at(host, config=ssh_config)
     report = to_json(findings)
     # Nothing of the runtime: the doctor has to speak where OpenCV is broken.
     if as_json:

@@ -42,6 +42,15 @@ ThreadsOption = Annotated[
         help="Threads of each network; auto is half of the cores, from 1 to 4.",
     ),
 ]
+SshConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ssh-config",
+        envvar="EDGE_SSH_CONFIG",
+        metavar="FILE",
+        help="An ssh configuration in place of your own, as `ssh -F`.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine output, and nothing else.")]
 
 

@@ -159,6 +159,25 @@ def too_long(root):
     return faults
 
 
+def what_boards_lack(root):
+    """Return what is sent to a board as text, but would not run on its bare Python."""
+    faults = []
+    for path in sorted((root / "devices").glob("onboard*.py")):
+        place = path.relative_to(root).as_posix()
+        try:
+            tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 7))
+        except SyntaxError as error:
+            faults.append(f"{place}:{error.lineno} is no Python 3.7")
+            continue
+        for node, names, _ in imports(tree):
+            for name in names:
+                package = name.split(".")[0]
+                ours = name.startswith("edge.devices.onboard")
+                if package not in sys.stdlib_module_names and not ours:
+                    faults.append(f"{place}:{node.lineno} imports {name}")
+    return faults
+
+
 GUARDS = (
     undeclared_packages,
     forbidden_arrows,
@@ -166,6 +185,7 @@ GUARDS = (
     misplaced_heavy_imports,
     undocumented,
     too_long,
+    what_boards_lack,
 )
 
 
@@ -208,6 +228,9 @@ def house(tmp_path):
         (misplaced_heavy_imports, "benchmarks/x.py", "def f():\n    import ai_edge_litert"),
         (misplaced_heavy_imports, "convert/x.py", "from mediapipe import tasks"),
         (misplaced_heavy_imports, "runtime/mediapipe_detector.py", "import mediapipe"),
+        (what_boards_lack, "devices/onboard_x.py", "import numpy"),
+        (what_boards_lack, "devices/onboard_x.py", "from edge.files import sha256_of"),
+        (what_boards_lack, "devices/onboard_x.py", "if x := 1:\n    pass"),
         (too_long, "train/x.py", "x = 1\n" * 400),
         (too_long, "train/x.py", "def f():\n" + "    x = 1\n" * 70),
         (too_long, "train/x.py", "class C:\n    def f(self):\n" + "        x = 1\n" * 70),
@@ -232,6 +255,7 @@ def test_a_module_without_a_docstring_is_found(house):
         ("train/x.py", "import keras\nfrom edge.runtime.evaluate import evaluate"),
         ("convert/x.py", "import tensorflow as tf\nfrom edge.train.run import load"),
         ("devices/x.py", "from edge import runtime"),
+        ("devices/onboard_x.py", "import json\nfrom edge.devices.onboard_probe import facts"),
         ("benchmarks/x.py", "from edge.devices import boards\nfrom edge.convert import compare"),
         ("edge/cli.py", "def run():\n    from edge.runtime.pipeline import run"),
         ("edge/cli.py", "if TYPE_CHECKING:\n    from edge.runtime.pipeline import Pipeline"),

@@ -239,3 +239,34 @@ def test_faults_of_packages_in_an_environment_of_their_own(tmp_path: Path) -> No
     assert found["state"] == "fault"
     follow(found["fix"])
     assert told("runtime")["state"] == "good"
+
+
+def test_a_board_is_looked_at_over_ssh(start_device, tmp_path: Path) -> None:
+    device = start_device(tmp_path / "board")
+    done = edge("--json", "board", EDGE_SSH_CONFIG=str(device.config))
+    assert done.returncode == 1
+    [found] = [one for one in json.loads(done.stdout)["findings"] if one["state"] == "fault"]
+    assert found["about"] == "edge"
+    assert found["fix"] == "edge flash default board --with-runtime"
+
+
+def test_the_doctor_of_the_board_is_asked(start_device, tmp_path: Path) -> None:
+    programs = Path(sys.executable).parent
+    device = start_device(
+        tmp_path / "board", PATH=f"{programs}:/usr/bin:/bin", EDGE_HOME=str(tmp_path / "home")
+    )
+    done = edge("--json", "board", EDGE_SSH_CONFIG=str(device.config))
+    assert done.returncode == 0, done.stdout
+    there = json.loads(done.stdout)["findings"]
+    assert there[0] == {"about": "edge", "state": "good", "fix": None,
+                        "found": f"0.1.0, {programs / 'edge'}"}  # fmt: skip
+    here = json.loads(edge("--json", EDGE_HOME=str(tmp_path / "home")).stdout)["findings"]
+    assert [one["about"] for one in there[1:]] == [one["about"] for one in here]
+    # A command of that name that is none of ours.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "edge").write_text("#!/bin/sh\necho 9\n")
+    (tmp_path / "bin" / "edge").chmod(0o755)
+    device = start_device(tmp_path / "other", PATH=f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    done = edge("board", EDGE_SSH_CONFIG=str(device.config))
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout

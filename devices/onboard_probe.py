@@ -1,0 +1,124 @@
+"""Facts of the machine that it runs on: sent to a board as text, so the standard library alone."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# Where `edge` may stand; a command over ssh has but a short PATH.
+_PLACES = ("~/.local/bin/edge", "~/.venv/bin/edge", "~/edge/.venv/bin/edge")
+
+
+def facts(root: Path) -> dict[str, Any]:
+    """Describe this machine, and what of edge is on it.
+
+    Args:
+        root: The folder that edge keeps there.
+    """
+    edge = find_edge(root)
+    return {
+        "user": getpass.getuser(),
+        "root": str(root),
+        "board": _text("/proc/device-tree/model").rstrip("\0") or None,
+        "machine": platform.machine(),
+        "bits": struct.calcsize("P") * 8,
+        "os": _os(),
+        "glibc": _glibc(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "cores": len(os.sched_getaffinity(0)),
+        "time": time.time(),
+        "temperature_c": _temperature_c(),
+        "throttled": _text("/sys/devices/platform/soc/soc:firmware/get_throttled").strip() or None,
+        "memory_mb": _available_mb(),
+        "free_mb": _free_mb(root),
+        "writable": _writable(root),
+        "venv": find_spec("venv") is not None,
+        "ssh_keygen": shutil.which("ssh-keygen") is not None,
+        "systemd": Path("/run/systemd/system").is_dir(),
+        "edge": edge,
+        "edge_version": None if edge is None else _version(edge),
+    }
+
+
+def find_edge(root: Path) -> str | None:
+    """Return the `edge` of this machine: the one that was put there, else one that is installed."""
+    for path in (root / "current" / "edge", *(Path(place).expanduser() for place in _PLACES)):
+        if os.access(path, os.X_OK):
+            return str(path)
+    return shutil.which("edge")
+
+
+def _version(edge: str) -> str | None:
+    """Return the version that a command says it is of; None where it does not run."""
+    try:
+        said = subprocess.run(
+            [edge, "--version"], capture_output=True, text=True, timeout=60, check=True
+        ).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said[-1] if said else None
+
+
+def _os() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        name, _, value = line.partition("=")
+        if name == "PRETTY_NAME":
+            return value.strip('"')
+    return platform.system()
+
+
+def _glibc() -> str | None:
+    """Return its version, which decides what wheels can be loaded; None for another library."""
+    try:
+        name, _, number = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (AttributeError, OSError, ValueError):
+        return None
+    return number if name == "glibc" else None
+
+
+def _temperature_c() -> float | None:
+    for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
+        value = _text(zone / "temp").strip()
+        if value.lstrip("-").isdigit():
+            return int(value) / 1000
+    return None
+
+
+def _available_mb() -> float | None:
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 1024
+    return None
+
+
+def _free_mb(root: Path) -> float:
+    return shutil.disk_usage(_existing(root)).free / 2**20
+
+
+def _writable(root: Path) -> bool:
+    place = _existing(root)
+    # What is mounted read-only says yes to `access` of root on old kernels: ask it as well.
+    read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    return not read_only and os.access(place, os.W_OK | os.X_OK)
+
+
+def _existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,232 @@
+"""Reaching a board: OpenSSH as the user has it, and a conversation with the board's Python."""
+
+import json
+import os
+import shlex
+import subprocess
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import IO, Any
+
+from edge.errors import EdgeError
+
+# What is sent, in the order in which it is made there.
+_MODULES = ("onboard_probe", "onboard")
+
+# One line without anything that some login shell takes for its own.
+_BOOT = "import sys,zlib;d=sys.stdin.buffer;exec(zlib.decompress(d.read(int(d.readline()))))"
+_LOADER = """
+import json, sys, types
+for name, text in json.loads({sources!r}):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+module.serve()
+"""
+
+# Nothing may ask, an unknown key is refused whatever the user's configuration says of it, and who
+# does not answer for a quarter of a minute has gone.
+_OPTIONS = (
+    "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=5",
+    "ServerAliveCountMax=3", "ForwardAgent=no", "ForwardX11=no", "RemoteCommand=none",
+)  # fmt: skip
+
+Hear = Callable[[dict[str, Any]], None]
+
+
+class UnreachableError(EdgeError):
+    """The board could not be reached, or the connection to it was lost."""
+
+
+def ssh_command(host: str, *, config: Path | None = None) -> list[str]:
+    """Return the words of a command that goes to a board without asking anything.
+
+    Args:
+        host: As ssh takes it: an alias, `user@host`, or `ssh://user@host:port`.
+        config: A configuration to use in place of the user's own.
+
+    Raises:
+        EdgeError: The host would be read as an option, or there is no ssh.
+    """
+    if not host or host.startswith("-"):
+        raise EdgeError(f"{host!r} is no host", "write it as for ssh: pi@192.168.1.7")
+    words = ["ssh", "-T"]
+    if config is not None:
+        words += ["-F", str(config)]
+    return [*words, *(word for option in _OPTIONS for word in ("-o", option)), "--", host]
+
+
+class Session:
+    """A conversation with a board's `python3`: requests are answered there one after another.
+
+    Args:
+        host: As ssh takes it.
+        config: An ssh configuration to use in place of the user's own.
+        root: The folder that edge keeps on the board; by default its own `EDGE_DEVICE_ROOT`,
+            else `~/.local/share/edge`.
+
+    Raises:
+        UnreachableError: The board cannot be reached, or has no Python.
+    """
+
+    def __init__(self, host: str, *, config: Path | None = None, root: str | None = None) -> None:
+        self.host = host
+        self.sent = 0
+        command = ssh_command(host, config=config)
+        self._errors: deque[str] = deque(maxlen=50)
+        try:
+            # A group of its own: Ctrl-C ends what is done here first, then this.
+            self._process = subprocess.Popen(
+                [*command, f"python3 -I -u -c {shlex.quote(_BOOT)}"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise EdgeError("there is no ssh", "install OpenSSH's client") from error
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
+        self._reader.start()
+        program = _program()
+        self._write(b"%d\n" % len(program) + program)
+        hello = {"root": root or os.environ.get("EDGE_DEVICE_ROOT", ""), "token": token_hex(8)}
+        self._write(json.dumps(hello) + "\n")
+        # What a login shell has to say comes first.
+        while self._line().strip() != f'{{"ready": "{hello["token"]}"}}'.encode():
+            pass
+
+    def ask(
+        self, do: str, *, body: IO[bytes] | None = None, hear: Hear | None = None, **words: Any
+    ) -> Any:
+        """Have the board do something, and return its answer.
+
+        Args:
+            do: What, of the requests of `edge.devices.onboard`.
+            body: Bytes that follow the request, to their end.
+            hear: Called with whatever it says while it works.
+            words: What the request takes.
+
+        Raises:
+            EdgeError: The board refuses.
+            UnreachableError: The connection was lost.
+        """
+        self._write(json.dumps({"do": do, **words}) + "\n")
+        while body is not None and (block := body.read(1 << 16)):
+            self._write(block)
+        while True:
+            answer = json.loads(self._line())
+            if "done" in answer:
+                return answer["done"]
+            if "error" in answer:
+                raise EdgeError(f"{self.host}: {answer['error']}", answer["hint"])
+            if hear is not None:
+                hear(answer)
+
+    def close(self) -> None:
+        """End the conversation; the board brings what it does to its end."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(OSError):
+            stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(timeout=5)
+        stdout.close()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+    def _write(self, data: str | bytes) -> None:
+        data = data.encode() if isinstance(data, str) else data
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except OSError:
+            raise self._lost() from None
+        self.sent += len(data)
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._lost()
+        return line
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            for line in stream:
+                self._errors.append(line.decode(errors="replace").strip())
+
+    def _lost(self) -> UnreachableError:
+        """Return why the board no longer answers, in words."""
+        self.close()
+        said = " ".join(filter(None, self._errors))
+        return lost(self.host, self._process.returncode, said)
+
+
+def lost(host: str, status: int | None, said: str) -> UnreachableError:
+    """Say in words why ssh ended.
+
+    Args:
+        host: Where it went to.
+        status: Its exit status: 255 is its own, any other that of the command on the board.
+        said: What it wrote to stderr.
+    """
+    if status == 127:
+        return UnreachableError(f"{host} has no python3", "install it: sudo apt install python3")
+    for words, found, hint in _REASONS:
+        if words in said:
+            return UnreachableError(f"{host}: {found}", hint.format(host=shlex.quote(host)))
+    told = f": {said[-300:]}" if said else ""
+    if status == 255:
+        return UnreachableError(
+            f"{host} cannot be reached, or the connection was lost{told}",
+            f"try: ssh {shlex.quote(host)} true",
+        )
+    return UnreachableError(
+        f"what runs on {host} came to an end{told}", "look at its memory and its log, and try again"
+    )
+
+
+# What ssh says, what it means, and what to do.
+_REASONS = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is another than the one known",
+     "if the board was set up anew, remove the old key with ssh-keygen -R, then log in once"),
+    ("Host key verification failed", "its host key is not known",
+     "log in once, and compare the fingerprint with the board's own: ssh {host}"),
+    ("Permission denied", "the login is refused",
+     "put your key there: ssh-copy-id {host}; one with a passphrase has to be in your agent"),
+    ("Could not resolve hostname", "there is no host of this name",
+     "check the name, or write its address"),
+    ("Connection refused", "nothing listens for ssh there",
+     "start its ssh server: sudo systemctl enable --now ssh"),
+    ("timed out", "it does not answer", "check that it is on and in this network"),
+    ("No route to host", "it is not in this network", "check the cable, and the address"),
+    ("Can't open user config file", "the ssh configuration cannot be read", "check its path"),
+    ("Bad configuration option", "ssh does not understand its configuration", "try: ssh {host}"),
+)  # fmt: skip
+
+
+def _program() -> bytes:
+    """Return what the board's Python executes first: the modules, and the call that serves."""
+    folder = files("edge.devices")
+    sources = [
+        (f"edge.devices.{name}", folder.joinpath(f"{name}.py").read_text("utf-8"))
+        for name in _MODULES
+    ]
+    return zlib.compress(_LOADER.format(sources=json.dumps(sources)).encode())

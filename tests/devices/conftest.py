@@ -1,0 +1,111 @@
+"""A real ssh server on this machine, whose user's folder for edge is a scratch one."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SSHD = Path("/usr/sbin/sshd")
+# A Python, and no edge.
+PATH = f"{sys.base_prefix}/bin:/usr/bin:/bin"
+
+
+@dataclass
+class Device:
+    """One ssh server, and how to come to it.
+
+    Args:
+        host: As ssh takes it.
+        config: The client's configuration: key and known hosts.
+        root: The folder that edge keeps there.
+        server: The process of the server.
+    """
+
+    host: str
+    config: Path
+    root: Path
+    server: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key of the server, "host", and one of the user, "user"."""
+    if not SSHD.exists() or shutil.which("ssh-keygen") is None:
+        reason = "openssh-server is not installed"
+        if os.environ.get("EDGE_REQUIRE_SSHD") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("host", "user", "stranger"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
+        subprocess.run(command, check=True)
+    (folder / "authorized").write_text((folder / "user.pub").read_text())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
+    """A function that starts a server: `start_device(folder, "its settings", PATH="…")`."""
+    running = []
+
+    def start(folder: Path, *settings: str, **environment: str) -> Device:
+        folder.mkdir(parents=True, exist_ok=True)
+        port, root = free_port(), folder / "root"
+        variables = {"EDGE_DEVICE_ROOT": str(root), "PATH": PATH, **environment}
+        words = " ".join(f'"{name}={value}"' for name, value in variables.items())
+        (folder / "sshd_config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys / 'host'}\n"
+            f"AuthorizedKeysFile {keys / 'authorized'}\nStrictModes no\nUsePAM no\n"
+            f"PidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n"
+            f"MaxStartups 100:30:200\nSetEnv {words}\n" + "\n".join(settings)
+        )
+        known = f"[127.0.0.1]:{port} {(keys / 'host.pub').read_text()}"
+        (folder / "known_hosts").write_text(known)
+        (folder / "ssh_config").write_text(
+            f"Host board\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+            f"  IdentityFile {keys / 'user'}\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {folder / 'known_hosts'}\n  GlobalKnownHostsFile /dev/null\n"
+        )
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        command = [SSHD, "-D", "-e", "-f", folder / "sshd_config"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(command, stderr=log, start_new_session=True)
+        running.append(server)
+        wait_for(port, server, folder / "log")
+        return Device("board", folder / "ssh_config", root, server)
+
+    yield start
+    for server in running:
+        server.kill()
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(100):
+        assert server.poll() is None, log.read_text()
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def device(start_device: Callable[..., Device], tmp_path: Path) -> Device:
+    """A board with nothing on it yet."""
+    return start_device(tmp_path / "board")

@@ -1,0 +1,92 @@
+"""Reaching a board: over a real ssh server, and in words where it cannot be."""
+
+import platform
+import time
+
+import pytest
+
+from edge.devices.reach import Session, UnreachableError, ssh_command
+from edge.errors import EdgeError
+
+
+def test_a_board_says_what_it_is(device) -> None:
+    with Session(device.host, config=device.config) as session:
+        facts = session.ask("probe")
+    assert facts["machine"] == platform.machine()
+    assert facts["root"] == str(device.root)
+    assert abs(facts["time"] - time.time()) < 60
+    assert facts["edge"] is None
+    # Looking leaves nothing behind.
+    assert not device.root.exists()
+
+
+def test_the_folder_of_edge_can_be_another(device, tmp_path) -> None:
+    with Session(device.host, config=device.config, root=str(tmp_path / "other")) as session:
+        assert session.ask("probe")["root"] == str(tmp_path / "other")
+
+
+def test_a_login_shell_may_talk(start_device, tmp_path) -> None:
+    said = """echo 'welcome {'; echo '{"ready": true}'; eval "$SSH_ORIGINAL_COMMAND" """
+    device = start_device(tmp_path / "board", f"ForceCommand {said}")
+    with Session(device.host, config=device.config) as session:
+        assert session.ask("probe")["bits"] == 64
+
+
+def refused(host: str, **given) -> EdgeError:
+    with pytest.raises(UnreachableError) as caught:
+        Session(host, **given)
+    return caught.value
+
+
+def test_an_unknown_key_is_refused_whatever_the_configuration_says(device) -> None:
+    known = device.config.with_name("known_hosts")
+    kept = known.read_text()
+    known.write_text("")
+    text = device.config.read_text()
+    device.config.write_text(text + "  StrictHostKeyChecking accept-new\n")
+    error = refused("board", config=device.config)
+    assert "host key is not known" in error.message
+    assert "ssh board" in error.hint
+    assert known.read_text() == ""
+    known.write_text(kept)
+    Session("board", config=device.config).close()
+
+
+def test_a_changed_key_is_refused(device, keys) -> None:
+    known = device.config.with_name("known_hosts")
+    address = known.read_text().split()[0]
+    known.write_text(f"{address} {(keys / 'stranger.pub').read_text()}")
+    assert "another than the one known" in refused("board", config=device.config).message
+
+
+def test_a_stranger_is_refused(device, keys) -> None:
+    text = device.config.read_text().replace(str(keys / "user"), str(keys / "stranger"))
+    device.config.write_text(text)
+    error = refused("board", config=device.config)
+    assert "login is refused" in error.message
+    assert "ssh-copy-id board" in error.hint
+
+
+def test_a_board_that_is_off(device) -> None:
+    device.server.kill()
+    device.server.wait()
+    assert "nothing listens" in refused("board", config=device.config).message
+
+
+def test_a_board_without_python(start_device, tmp_path) -> None:
+    device = start_device(tmp_path / "board", PATH=str(tmp_path))
+    error = refused("board", config=device.config)
+    assert "has no python3" in error.message
+
+
+def test_a_lost_connection_is_told(device) -> None:
+    session = Session("board", config=device.config)
+    session._process.kill()
+    with pytest.raises(UnreachableError, match="board"):
+        session.ask("probe")
+
+
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=touch x", "--"])
+def test_a_host_is_never_an_option(host: str) -> None:
+    with pytest.raises(EdgeError, match="is no host"):
+        ssh_command(host)
