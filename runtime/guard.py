@@ -1,4 +1,4 @@
-"""Who may ask the preview for something: its own page, and who knows the token."""
+"""Who may ask a run for something: its own page, and who knows the token where there is one."""
 
 import base64
 import hmac
@@ -44,7 +44,7 @@ class Guard:
     Args:
         app: What is guarded.
         host: The address or name that is listened on.
-        token: What requests have to know; None on loopback.
+        token: What requests have to know; None for nothing.
     """
 
     app: App
@@ -89,10 +89,10 @@ class Guard:
         return None
 
     def _is_ours(self, name: str) -> bool:
-        if self.token is None:
+        if is_loopback(self.host):
             return name in ("localhost", "127.0.0.1", "::1", self.host.lower())
-        # With a token in play a foreign name that was made to point here opens nothing; this keeps
-        # out who does not even know the machine's own.
+        # Who reaches it from elsewhere knows its address, or its own name; a foreign one that was
+        # made to point here is refused.
         here = socket.gethostname().lower().partition(".")[0]
         known = ("localhost", self.host.lower())
         return _is_address(name) or name in known or name.partition(".")[0] == here

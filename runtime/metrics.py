@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, make_asgi_app
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edge.environment import temperature_c, throttled
-from edge.errors import EdgeError
 from edge.runtime.controls import Running
 from edge.runtime.outputs import Output
 from edge.runtime.pipeline import Result
+from edge.runtime.serving import Server
 
 # Seconds: from a tenth of a millisecond to two seconds, each about twice the one before.
 _BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -48,15 +48,9 @@ class Metrics(Output):
         )  # fmt: skip
         self._about = Info("edge_run", "What runs", registry=registry)
         self._registry = registry
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise EdgeError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                "choose another address: --metrics 127.0.0.1:9110",
-            ) from error
-        name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{self._server.server_port}/metrics"
+        self._server = Server(make_asgi_app(registry), host, port, option="--metrics")
+        self.url = f"{self._server.url}metrics"
+        self._server.start()
 
     def begin(self, running: Running) -> None:
         """Tell what runs."""
@@ -81,9 +75,7 @@ class Metrics(Output):
 
     def close(self) -> None:
         """Stop to serve."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
 
 class _Now(Collector):

@@ -1,12 +1,9 @@
 """The preview: a web page with what a run sees, while it runs."""
 
 import asyncio
-import logging
 import os
 import secrets
-import socket
 import struct
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -14,24 +11,21 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 import cv2
-import uvicorn
 
 from edge.assets import home
 from edge.environment import temperature_c, throttled
 from edge.errors import EdgeError
 from edge.runtime.controls import Running
-from edge.runtime.guard import Guard, Impatient, is_loopback
+from edge.runtime.guard import is_loopback
 from edge.runtime.outputs import Output, frame_json, to_json
 from edge.runtime.pipeline import Result
 from edge.runtime.preview_app import preview_app
+from edge.runtime.serving import Server
 
 # Frames a second for those who watch, however many they are.
 _RATE = 25
 _WIDEST = 960
 _QUALITY = 80
-_MOST_CONNECTIONS = 64
-# How long the end of a run may take to reach those who watch.
-_PATIENCE_S = 3.0
 # A rate is counted over so long at least; temperature and throttling are as old at most.
 _FIGURES_EVERY_S = 1.0
 _VARIABLE = "EDGE_PREVIEW_TOKEN"
@@ -58,24 +52,18 @@ class Preview(Output):
 
     def __init__(self, host: str, port: int, token: str | None = None) -> None:
         self.token = None if is_loopback(host) else token or secrets.token_urlsafe(24)
-        self._host = host
-        self._socket = _listening(host, port)
-        # From elsewhere no machine has the name 0.0.0.0.
-        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-        name = f"[{name}]" if ":" in name else name
-        self.url = f"http://{name}:{self._socket.getsockname()[1]}/"
+        self._server = Server(preview_app(self), host, port, option="--preview", token=self.token)
+        self.url = self._server.url
         self._newest: Result | None = None
         self._viewers = self._count = 0
         self._due = 0.0
         self._figures = _Figures()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="edge preview", daemon=True)
+        self._frames = _Newest(self._message)
 
     def begin(self, running: Running) -> None:
         """Serve from now on."""
         self._running = running
-        self._thread.start()
-        self._ready.wait()
+        self._server.start()
 
     def show(self, result: Result) -> None:
         """Take a result; without viewers that is all."""
@@ -83,15 +71,11 @@ class Preview(Output):
         self._count += 1
         if self._viewers and (now := time.monotonic()) >= self._due:
             self._due = max(self._due + 1 / _RATE, now)
-            self._tell(self._frames.put, result)
+            self._server.tell(self._frames.put, result)
 
     def close(self) -> None:
         """Tell the viewers that the run is over, and end."""
-        if self._thread.is_alive():
-            self._server.should_exit = True
-            self._tell(self._frames.close)
-            self._thread.join(_PATIENCE_S)
-        self._socket.close()
+        self._server.close(self._frames.close)
 
     def state(self) -> dict[str, Any]:
         """Return what the run is, and what can be changed of it."""
@@ -101,7 +85,7 @@ class Preview(Output):
         """Change the run; raises `EdgeError` where it cannot be changed so."""
         self._running.controls.change(asked)
         if self._newest is not None:
-            self._tell(self._frames.put, self._newest)  # everyone sees what was changed
+            self._server.tell(self._frames.put, self._newest)  # everyone sees what was changed
 
     async def messages(self) -> AsyncIterator[bytes]:
         """Yield the newest frame again and again, each once."""
@@ -113,33 +97,6 @@ class Preview(Output):
                 yield message
         finally:
             self._viewers -= 1
-
-    def _tell(self, what: Callable[..., None], *of: Any) -> None:
-        with suppress(RuntimeError):  # the server has ended
-            self._loop.call_soon_threadsafe(what, *of)
-
-    def _serve(self) -> None:
-        async def serve() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._frames = _Newest(self._message)
-            self._ready.set()
-            await self._server.serve(sockets=[self._socket])
-            # Who does not read what is still to be sent to him is not waited for.
-            for left in list(self._server.server_state.connections):
-                left.transport.abort()
-            await asyncio.sleep(0)
-
-        # What a viewer does is no news of the run, nor that one is cut off at its end.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-        guarded = Guard(preview_app(self), self._host, self.token)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                guarded, http=Impatient, ws="none", lifespan="off", log_config=None,
-                access_log=False, server_header=False, date_header=False,
-                limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=1,
-            )
-        )  # fmt: skip
-        asyncio.run(serve())
 
     def _message(self, result: Result) -> bytes:
         """Return a frame with what is said of it: two lengths, JSON, JPEG."""
@@ -250,14 +207,3 @@ def kept_token() -> tuple[str, str]:
     if not token:
         raise EdgeError(f"{path} is empty", "delete it: a new token is made")
     return token, str(path)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise EdgeError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-            "choose another address: --preview 127.0.0.1:8089",
-        ) from error

@@ -35,7 +35,7 @@ FRONT_DOOR = (
 AT_TOP = {
     "tensorflow": ("train/", "convert/"),
     "keras": ("train/", "convert/"),
-    "uvicorn": ("runtime/guard.py", "runtime/preview.py"),
+    "uvicorn": ("runtime/guard.py", "runtime/serving.py"),
     "starlette": ("runtime/preview_app.py",),
     "paho": ("runtime/mqtt.py",),
     "prometheus_client": ("runtime/metrics.py",),

@@ -1,4 +1,5 @@
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,3 +99,18 @@ def test_two_runs_in_one_process_do_not_mix(metrics: Metrics) -> None:
     assert read(metrics)["edge_frames_total", ""] == 1
     assert read(other)["edge_frames_total", ""] == 0
     other.close()
+
+
+def test_a_foreign_name_that_points_here_is_refused(metrics: Metrics) -> None:
+    asked = urllib.request.Request(metrics.url, headers={"Host": "rebound.example"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(asked)
+    everywhere = Metrics("0.0.0.0", 0)
+    port = everywhere.url.rpartition(":")[2]
+    for name in ("127.0.0.1", "localhost", socket.gethostname(), f"{socket.gethostname()}.local"):
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}", headers={"Host": name})
+        assert b"edge_frames_total" in urllib.request.urlopen(asked).read()
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}", headers={"Host": "rebound.example"})
+    with pytest.raises(urllib.error.HTTPError, match="421"):
+        urllib.request.urlopen(asked)
+    everywhere.close()

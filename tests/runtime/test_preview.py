@@ -354,7 +354,7 @@ def test_who_is_cut_off_at_the_end_is_no_news(
         preview.show(results[number % len(results)])
         time.sleep(0.001)
     preview.close()
-    assert not preview._thread.is_alive()
+    assert not preview._server._thread.is_alive()
     assert capfd.readouterr() == ("", "")
 
 
