@@ -12,8 +12,8 @@ _THREAD = "edge ahead"
 
 
 def still_working() -> bool:
-    """Tell whether a thread outlives its use, as one does that waits for a device."""
-    return any(thread.name == _THREAD for thread in threading.enumerate())
+    """Tell whether a thread of ours outlives its use, as one does that waits for a device."""
+    return any(thread.name.startswith("edge ") for thread in threading.enumerate())
 
 
 class Ahead(Generic[Item]):

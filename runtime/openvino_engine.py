@@ -63,6 +63,8 @@ class OpenVinoEngine:
         self._request = compiled.create_infer_request()
         self._input = self._request.get_input_tensor().data
         self._outputs = [self._request.get_tensor(compiled.output(output)) for output in outputs]
+        # Two threads that come to its first call at once would wait for each other forever.
+        self._request.infer()
 
     def fill(self, write: Callable[[NDArray[Any]], object]) -> None:
         """Have the input written; `write` gets the tensor itself."""

@@ -50,10 +50,17 @@ class Stop:
         self._called.set()
 
     def close(self) -> None:
-        """End the thread."""
-        if self._thread.is_alive() and not self._called.is_set():
+        """End the thread, and wait for its end.
+
+        It holds the run; the last one to let go of an engine must not be a thread while Python
+        ends, which would abort the process.
+        """
+        if self._thread.ident is None:
+            return
+        if not self._called.is_set():
             self._over = True
             self._called.set()
+        self._thread.join()
 
     def _wait(self) -> None:
         self._called.wait()

@@ -111,6 +111,14 @@ print("ended")
     )
 
 
+def test_nothing_of_a_run_is_held_once_it_is_over() -> None:
+    """A thread that lets go of an engine while Python ends aborts the process."""
+    for _ in range(200):
+        with terminable() as stop:
+            assert list(stop.results(iter([1, 2]), lambda: None, lambda: None)) == [1, 2]
+        assert "edge stop" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_what_is_being_shown_is_shown_whole() -> None:
     assert (
         terminated("""
