@@ -9,14 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edge.assets import assets, home
+from edge.assets import assets, home, kept
 from edge.devices.findings import Finding, advice, fault, good, unknown
-from edge.environment import fingerprint
+from edge.environment import fingerprint, firmware_word
 
 _DEV = Path("/dev")
 _BOARD = Path("/proc/device-tree/model")
 _MEMINFO = Path("/proc/meminfo")
-_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 _APT_PICAMERA = Path("/usr/lib/python3/dist-packages/picamera2")
 
 # Boards slow themselves down from 80 to 85 °C on.
@@ -108,13 +107,9 @@ def _temperature(about: dict[str, Any]) -> Finding:
 
 def _power() -> Finding:
     """Read the firmware's word on voltage and throttling; only a Raspberry Pi has one."""
-    try:
-        bits = int(_THROTTLED.read_text().strip(), 16)
-    except (OSError, ValueError):
-        told = _vcgencmd()
-        if told is None:
-            return unknown("power", "this machine does not tell")
-        bits = told
+    bits = firmware_word()
+    if bits is None:
+        return unknown("power", "this machine does not tell")
     now, before = bits & 0xF, bits >> 16 & 0xF
     if now & _POWER or before & _POWER:
         when = "now" if now & _POWER else "since it was started"
@@ -126,16 +121,6 @@ def _power() -> Finding:
         when = "now" if now & _SLOWED else "since it was started"
         return advice("power", f"it slowed itself down {when}", "give it a heat sink or a fan")
     return good("power", "never too low, never throttled")
-
-
-def _vcgencmd() -> int | None:
-    try:
-        told = subprocess.run(
-            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
-        )
-        return int(told.stdout.strip().partition("=")[2], 16)
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
 
 
 def _memory(about: dict[str, Any]) -> Finding:
@@ -180,7 +165,7 @@ def _disk() -> Finding:
 
 def _detector() -> Finding:
     """Look whether the face detector is here: it is fetched once, which wants a network."""
-    if (home() / "assets" / assets()["blazeface"].file).is_file():
+    if kept(assets()["blazeface"]) is not None:
         return good("detector", "blazeface is here")
     return advice("detector", "blazeface is fetched at the first run", "edge run --demo --frames 1")
 

@@ -3,7 +3,10 @@
 import math
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -196,9 +199,24 @@ def temperature_c() -> float | None:
 
 def throttled() -> bool | None:
     """Tell whether the board slows itself down now; only a Raspberry Pi says so."""
+    word = firmware_word()
+    # The low four bits are the present, the others what happened since the start.
+    return None if word is None else bool(word & 0xF)
+
+
+def firmware_word() -> int | None:
+    """Return what a Raspberry Pi's firmware says of its voltage and clock; None elsewhere.
+
+    Kernels since March 2025 have no file of it; there its own command is asked.
+    """
+    said = _text(_PI_THROTTLED)
+    if said is None and (command := shutil.which("vcgencmd")) is not None:
+        with suppress(OSError, subprocess.SubprocessError):
+            said = subprocess.run(
+                [command, "get_throttled"], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.partition("=")[2]
     try:
-        # The low four bits are the present, the others what happened since the start.
-        return bool(int(_text(_PI_THROTTLED) or "", 16) & 0xF)
+        return int(said or "", 16)
     except ValueError:
         return None
 

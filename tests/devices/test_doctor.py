@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge import environment
 from edge.devices import hardware, software
 from edge.devices.doctor import diagnose, to_json
 from edge.devices.findings import Finding, advice, fault, good, unknown
@@ -102,12 +103,12 @@ def test_the_word_of_the_firmware(
 ) -> None:
     """As `vcgencmd get_throttled` and sysfs of a Raspberry Pi tell it."""
     (tmp_path / "get_throttled").write_text(bits.removeprefix("0x") + "\n")
-    monkeypatch.setattr(hardware, "_THROTTLED", tmp_path / "get_throttled")
+    monkeypatch.setattr(environment, "_PI_THROTTLED", tmp_path / "get_throttled")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = one(list(hardware.hardware()), "power")
     assert (found.state, words in found.found) == (state, True)
     # An older kernel has no such file, but the command.
-    monkeypatch.setattr(hardware, "_THROTTLED", tmp_path / "none")
+    monkeypatch.setattr(environment, "_PI_THROTTLED", tmp_path / "none")
     command = tmp_path / "vcgencmd"
     command.write_text(f"#!/bin/sh\necho throttled={bits}\n")
     command.chmod(0o755)
