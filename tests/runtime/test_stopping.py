@@ -30,13 +30,15 @@ def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
 
 
 def test_sigterm_ends_a_run_with_whole_lines_and_whole_files(tmp_path: Path) -> None:
-    run = start("--save", tmp_path / "run.mp4", "--log", tmp_path / "run.jsonl")
-    assert run.stdout is not None
-    first = [run.stdout.readline() for _ in range(20)]
-    run.send_signal(signal.SIGTERM)
-    out, err = run.communicate(timeout=60)
+    with start("--save", tmp_path / "run.mp4", "--log", tmp_path / "run.jsonl") as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        first = [run.stdout.readline() for _ in range(20)]
+        run.send_signal(signal.SIGTERM)
+        # Not `communicate`, which would lose what was read ahead.
+        rest, err = run.stdout.readlines(), run.stderr.read()
     assert (run.returncode, err) == (0, "")
-    lines = list(map(json.loads, [*first, *out.splitlines()]))
+    lines = list(map(json.loads, [*first, *rest]))
     count = lines[-1]["summary"]["frames"]
     assert [line["frame"] for line in lines[:-1]] == list(range(count))
     capture = cv2.VideoCapture(str(tmp_path / "run.mp4"))
