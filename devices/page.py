@@ -3,16 +3,17 @@
 import sys
 from collections.abc import Iterable
 
-from edge.devices.boards import Board, boards
+from edge.devices.boards import Board, boards, facts
 from edge.devices.figures import Figure
 
 _HEAD = """\
 # Boards
 
-What others published of **other software** on these boards, each figure with its source: none of
-it is a speed of edge, and none was measured with its protocol. Edge's own figures will stand beside
-them once a real board has been measured; an emulated board says nothing about speed, so nothing
-emulated is shown as one.
+What is known of each board, with its sources, under the name that `edge devices show` takes; and
+what others published of **other software** on it, each figure with its source: none of it is a
+speed of edge, and none was measured with its protocol. Edge's own figures will stand beside them
+once a real board has been measured; an emulated board says nothing about speed, so nothing emulated
+is shown as one.
 
 Durations are of one call; *statistic* is what the source says they are. Where a source gives frames
 a second alone, the duration is their inverse. An empty cell is something not known of that figure.
@@ -24,27 +25,17 @@ _NUMBERS = ("ms", "max ms", "FPS")
 
 
 def page(known: Iterable[Board]) -> str:
-    """Return the page as Markdown: a head, then each board with a table and its sources."""
+    """Return the page as Markdown: a head, then each board with its facts and figures."""
     return "\n\n".join([_HEAD, *map(_section, known)]) + "\n"
 
 
 def _section(board: Board) -> str:
-    parts = [f"## {board.name}"]
-    if facts := _facts(board):
-        parts.append(f"{facts} ([source]({board.facts})).")
+    parts = [f"## {board.key}", "\n".join(f"- {name}: {value}" for name, value in facts(board))]
     if board.published:
         parts += [_table(board), _sources(board)]
     else:
-        parts.append("Nothing published is known.")
+        parts.append("No figures are known.")
     return "\n\n".join(parts)
-
-
-def _facts(board: Board) -> str:
-    cores = f"{board.cores} × {board.cpu}" if board.cores else board.cpu
-    clock = f" at {board.clock_mhz:g} MHz" if board.clock_mhz else ""
-    isa = f"instructions: {', '.join(board.isa)}" if board.isa else ""
-    facts = ", ".join(part for part in (board.soc, cores + clock, isa) if part)
-    return facts[:1].upper() + facts[1:]
 
 
 def _table(board: Board) -> str:
