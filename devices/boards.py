@@ -90,9 +90,9 @@ def board(key: str) -> Board:
 def read_board(key: str, text: str) -> Board:
     """Return the board that the text of its TOML file describes."""
     table = tomllib.loads(text)
-    several = {name: _several(table.pop(name)) for name in _TUPLES if name in table}
+    table |= {name: _several(table[name]) for name in _TUPLES if name in table}
     published = read_figures(table.pop("published", ()), hardware=table["name"])
-    return Board(key=key, published=published, **several, **table)
+    return Board(key=key, published=published, **table)
 
 
 def facts(board: Board) -> list[tuple[str, str]]:

@@ -39,6 +39,7 @@ def diagnose_at(host: str, *, config: Path | None = None) -> list[Finding]:
                 *preflight(facts, now=now, needs_mb=_NEEDS_MB),
                 fault("edge", "it is not there", f"edge flash default {host} --with-runtime"),
             ]
+        version = session.ask("edge_version") or "of an unknown version"
         lines: list[str] = []
         session.ask(
             "run", arguments=["doctor", "--json"], hear=lambda said: lines.append(said["line"])
@@ -47,7 +48,6 @@ def diagnose_at(host: str, *, config: Path | None = None) -> list[Finding]:
     if told is None:
         again = f"edge flash default {host} --with-runtime"
         return [fault("edge", f"{facts['edge']} does not answer; it may be too old", again)]
-    version = facts["edge_version"] or "of an unknown version"
     skew = clock(facts, now)
     return [
         good("edge", f"{version}, {facts['edge']}"),

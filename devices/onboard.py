@@ -2,23 +2,29 @@
 
 `edge.devices.reach` sends this module and the others of its name as text to the board's `python3`,
 over ssh: nothing has to be installed there, and nothing stays. So all of them use the standard
-library alone, in words that Python 3.7 knows.
+library alone, and old Pythons can read them, if only to tell that they are too old.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edge.devices.onboard_probe import facts, find_edge
+from edge.devices.onboard_bundle import SIGNERS, Incoming
+from edge.devices.onboard_probe import facts, find_edge, version
+from edge.devices.onboard_store import RefusedError, Store, is_whole, verify
+from edge.devices.onboard_trial import install, smoke, use
 
 _DEFAULT_ROOT = "~/.local/share/edge"
+_JOURNAL = 20
 
 
 class Board:
@@ -28,11 +34,16 @@ class Board:
         root: The folder that edge keeps; "" for `EDGE_DEVICE_ROOT`, or the default.
         data: Requests, and the bytes of files.
         out: Where answers go.
+
+    Attributes:
+        store: What edge keeps here.
+        incoming: The bundle that comes; None for none.
     """
 
     def __init__(self, root: str, data: BinaryIO, out: BinaryIO) -> None:
         chosen = root or os.environ.get("EDGE_DEVICE_ROOT") or _DEFAULT_ROOT
-        self.root = Path(chosen).expanduser().absolute()
+        self.store = Store(Path(chosen).expanduser().absolute())
+        self.incoming = None  # type: Incoming | None
         self.data = data
         self._out = out
 
@@ -42,10 +53,22 @@ class Board:
             self._out.write(json.dumps(words).encode() + b"\n")
             self._out.flush()
 
+    @property
+    def bundle(self) -> Incoming:
+        """The bundle that comes."""
+        assert self.incoming is not None
+        return self.incoming
+
 
 def probe(board: Board) -> dict[str, Any]:
     """Tell what this machine is."""
-    return facts(board.root)
+    return facts(board.store.root)
+
+
+def edge_version(board: Board) -> str | None:
+    """Return the version of the edge of this machine; None where there is none that runs."""
+    edge = find_edge(board.store.root)
+    return None if edge is None else version(edge)
 
 
 def run(board: Board, arguments: list[str]) -> dict[str, Any]:
@@ -54,21 +77,164 @@ def run(board: Board, arguments: list[str]) -> dict[str, Any]:
     Returns:
         The exit status; None where there is no edge.
     """
-    edge = find_edge(board.root)
+    edge = find_edge(board.store.root)
     if edge is None:
         return {"status": None}
-    command = [edge, *arguments]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        if "--json" not in arguments else None, text=True, errors="replace",
-    ) as process:  # fmt: skip
+        [edge, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            board.answer(line=line.rstrip("\n"))
+            board.answer(line=line.decode(errors="replace").rstrip("\n"))
     return {"status": process.returncode}
 
 
-REQUESTS: dict[str, Callable[..., Any]] = {"probe": probe, "run": run}
+def begin(board: Board, patience_s: float) -> dict[str, Any]:
+    """Take the store for this conversation, and end what an interrupted one left behind.
+
+    Returns:
+        The version that is current, and the one that was taken back since it never proved itself.
+    """
+    end = time.monotonic() + patience_s
+    while (other := board.store.lock()) is not None:
+        if time.monotonic() > end:
+            raise RefusedError(
+                f"another flash is under way there: {other['held']}", "wait for its end"
+            )
+        board.answer(waiting=other["held"])
+        time.sleep(1)
+    board.store.clean()
+    left = board.store.trial()
+    current = board.store.end_trial(good=False, why="the flash was interrupted")
+    return {"current": current, "taken_back": left and left["to"]}
+
+
+def stage(
+    board: Board, manifest: str, signature: str | None, no_downgrade: bool, dry: bool
+) -> dict[str, Any]:
+    """Check a manifest, and say what has to be sent for it.
+
+    Args:
+        board: This one.
+        manifest: Its text.
+        signature: Of that; None for none.
+        no_downgrade: Refuse what is older than what runs.
+        dry: Change nothing.
+
+    Returns:
+        The bundle's id, the version that it is already (None where it is not), what is missing
+        (sha256, size and offset of each file), and the version that is current.
+    """
+    board.incoming = Incoming(board.store, manifest, signature)
+    if no_downgrade:
+        board.bundle.require_newer()
+    there = board.bundle.installed()
+    if there is None and not dry:
+        board.bundle.clear_staging()
+    return {
+        "id": board.bundle.id,
+        "there": there,
+        "missing": [] if there else board.bundle.missing(),
+        "current": board.store.pointed("current"),
+    }
+
+
+def receive(board: Board, sha256: str, offset: int, size: int) -> None:
+    """Take a file, or the rest of one, whose bytes follow the request."""
+    board.bundle.receive(sha256, offset, size, board.data)
+
+
+def make(board: Board) -> str:
+    """Make a version of what has arrived, with its runtime; return its name."""
+    if board.bundle.words["runtime"] is not None:
+        install(board.store, board.bundle.words)
+    return board.bundle.assemble()
+
+
+def test(board: Board, name: str, max_latency_ms: float) -> dict[str, Any]:
+    """Have a version judge its golden pictures; one that fails is removed, if it does not run."""
+    try:
+        tested = smoke(board.store, name, max_latency_ms=max_latency_ms)
+    except RefusedError as error:
+        board.store.note("refused", to=name, why=error.message)
+        board.store.prune()
+        raise
+    if name == board.store.pointed("current"):
+        board.store.prune()
+    return tested
+
+
+def activate(board: Board, name: str, max_memory_mb: float) -> dict[str, Any]:
+    """Switch to a version, and back again where it does not prove itself in use.
+
+    Both happen whether or not somebody still listens.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Whatever happened since it was made.
+    verify(board.store.version(name))
+    if board.store.pointed("current") == name:
+        return {"current": name, "use": use(board.store, max_memory_mb=max_memory_mb)}
+    board.store.begin_trial(name)
+    board.answer(switched=name)
+    try:
+        used = use(board.store, max_memory_mb=max_memory_mb)
+    except RefusedError as error:
+        current = board.store.end_trial(good=False, why=error.message)
+        board.store.prune()
+        back = f"it is back at {current}" if current else "nothing ran there before"
+        raise RefusedError(f"{error.message}; {back}", error.hint) from None
+    board.store.end_trial(good=True)
+    board.store.prune()
+    return {"current": name, "use": used}
+
+
+def rollback(board: Board, max_latency_ms: float, max_memory_mb: float) -> dict[str, Any]:
+    """Go back to the version before, which has to prove itself like any other."""
+    before = board.store.pointed("previous")
+    if before is None or before == board.store.pointed("current"):
+        raise RefusedError("there is no version before this one", "flash the one that you want")
+    verify(board.store.version(before))
+    tested = smoke(board.store, before, max_latency_ms=max_latency_ms)
+    return {"smoke": tested, **activate(board, before, max_memory_mb)}
+
+
+def status(board: Board) -> dict[str, Any]:
+    """Tell what is there, without changing anything."""
+    found = {}
+    for link in ("current", "previous"):
+        name = board.store.pointed(link)
+        words = board.store.manifest(name) if name else None
+        whole = name is not None and is_whole(board.store.version(name))
+        told = {key: words[key] for key in ("model", "release")} if words else {}
+        found[link] = {"version": name, "whole": whole, **told} if name else None
+    return {
+        **found,
+        "root": str(board.store.root),
+        "trial": board.store.trial(),
+        "signed_only": (board.store.root / SIGNERS).exists(),
+        "journal": board.store.journal(_JOURNAL),
+    }
+
+
+def trust(board: Board, key: str) -> None:
+    """Let bundles come that are signed with a key, and from now on none that is not signed."""
+    from edge.devices.onboard_bundle import IDENTITY, NAMESPACE
+
+    line = f'{IDENTITY} namespaces="{NAMESPACE}" {key}'
+    path = board.store.root / SIGNERS
+    kept = path.read_text().splitlines() if path.exists() else []
+    if line not in kept:
+        board.store.write(SIGNERS, "\n".join([*kept, line, ""]).encode())
+        board.store.note("trusts", key=key)
+
+
+REQUESTS: dict[str, Callable[..., Any]] = {
+    one.__name__: one
+    for one in (
+        probe, edge_version, run, begin, stage, receive, make, test, activate, rollback, status,
+        trust,
+    )
+}  # fmt: skip
 
 
 def serve() -> None:
@@ -81,7 +247,15 @@ def serve() -> None:
         request = json.loads(line)
         try:
             done = REQUESTS[request.pop("do")](board, **request)
+        except RefusedError as error:
+            board.answer(error=error.message, hint=error.hint)
+        except EOFError:
+            return
         except OSError as error:
-            board.answer(error=f"{error.filename or board.root}: {error.strerror or error}")
+            place = error.filename or board.store.root
+            board.answer(
+                error=f"{place}: {error.strerror or error}",
+                hint="look at its disk, and at who may write there",
+            )
         else:
             board.answer(done=done)

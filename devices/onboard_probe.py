@@ -19,12 +19,11 @@ _PLACES = ("~/.local/bin/edge", "~/.venv/bin/edge", "~/edge/.venv/bin/edge")
 
 
 def facts(root: Path) -> dict[str, Any]:
-    """Describe this machine, and what of edge is on it.
+    """Describe this machine.
 
     Args:
         root: The folder that edge keeps there.
     """
-    edge = find_edge(root)
     return {
         "user": getpass.getuser(),
         "root": str(root),
@@ -37,16 +36,13 @@ def facts(root: Path) -> dict[str, Any]:
         "executable": sys.executable,
         "cores": len(os.sched_getaffinity(0)),
         "time": time.time(),
-        "temperature_c": _temperature_c(),
-        "throttled": _text("/sys/devices/platform/soc/soc:firmware/get_throttled").strip() or None,
         "memory_mb": _available_mb(),
         "free_mb": _free_mb(root),
         "writable": _writable(root),
         "venv": find_spec("venv") is not None,
         "ssh_keygen": shutil.which("ssh-keygen") is not None,
         "systemd": Path("/run/systemd/system").is_dir(),
-        "edge": edge,
-        "edge_version": None if edge is None else _version(edge),
+        "edge": find_edge(root),
     }
 
 
@@ -58,7 +54,7 @@ def find_edge(root: Path) -> str | None:
     return shutil.which("edge")
 
 
-def _version(edge: str) -> str | None:
+def version(edge: str) -> str | None:
     """Return the version that a command says it is of; None where it does not run."""
     try:
         said = subprocess.run(
@@ -84,14 +80,6 @@ def _glibc() -> str | None:
     except (AttributeError, OSError, ValueError):
         return None
     return number if name == "glibc" else None
-
-
-def _temperature_c() -> float | None:
-    for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
-        value = _text(zone / "temp").strip()
-        if value.lstrip("-").isdigit():
-            return int(value) / 1000
-    return None
 
 
 def _available_mb() -> float | None:

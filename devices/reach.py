@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from edge.errors import EdgeError
+from edge.progress import Advance
 
 # What is sent, in the order in which it is made there.
-_MODULES = ("onboard_probe", "onboard")
+_MODULES = ("onboard_probe", "onboard_store", "onboard_bundle", "onboard_trial", "onboard")
 
 # One line without anything that some login shell takes for its own.
 _BOOT = "import sys,zlib;d=sys.stdin.buffer;exec(zlib.decompress(d.read(int(d.readline()))))"
@@ -99,13 +100,15 @@ class Session:
             pass
 
     def ask(
-        self, do: str, *, body: IO[bytes] | None = None, hear: Hear | None = None, **words: Any
-    ) -> Any:
+        self, do: str, *, body: IO[bytes] | None = None, advance: Advance | None = None,
+        hear: Hear | None = None, **words: Any,
+    ) -> Any:  # fmt: skip
         """Have the board do something, and return its answer.
 
         Args:
             do: What, of the requests of `edge.devices.onboard`.
             body: Bytes that follow the request, to their end.
+            advance: Called with the number of bytes of it that were just sent.
             hear: Called with whatever it says while it works.
             words: What the request takes.
 
@@ -116,6 +119,8 @@ class Session:
         self._write(json.dumps({"do": do, **words}) + "\n")
         while body is not None and (block := body.read(1 << 16)):
             self._write(block)
+            if advance is not None:
+                advance(len(block))
         while True:
             answer = json.loads(self._line())
             if "done" in answer:

@@ -63,9 +63,9 @@ def fetch(name: str) -> Path:
         EdgeError: No source has the pinned bytes; the message says what each one answered.
     """
     asset = assets()[name]
+    if (found := kept(asset)) is not None:
+        return found
     path = home() / "assets" / asset.file
-    if _is_whole(path, asset):
-        return path
     answers = []
     for source, get in _SOURCES.items():
         try:
@@ -82,6 +82,15 @@ def fetch(name: str) -> Path:
         f"cannot get {asset.file} ({'; '.join(answers)})",
         f"reach a package index, or put the file with sha256 {asset.sha256[:12]}… at {path}",
     )
+
+
+def kept(asset: Asset) -> Path | None:
+    """Return where an asset is already: in the cache, or beside a flashed model (`EDGE_ASSETS`)."""
+    folders = [home() / "assets"]
+    if beside := os.environ.get("EDGE_ASSETS"):
+        folders.append(Path(beside))
+    paths = (folder / asset.file for folder in folders)
+    return next((path for path in paths if _is_whole(path, asset)), None)
 
 
 def _is_whole(path: Path, asset: Asset) -> bool:

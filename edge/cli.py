@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from edge import extras
 from edge.cli_bench import bench
-from edge.cli_devices import doctor
+from edge.cli_devices import devices, doctor, flash
 from edge.cli_run import run
 from edge.errors import EdgeError
 from edge.options import (
@@ -94,6 +94,7 @@ app = typer.Typer(
 models = typer.Typer(no_args_is_help=True, help="Look at model files.")
 app.add_typer(bench, name="bench")
 app.add_typer(models, name="models")
+app.add_typer(devices, name="devices")
 
 
 def main() -> None:
@@ -144,6 +145,7 @@ def _edge(
 
 app.command(epilog="Example: edge run photos/ --json > faces.jsonl")(run)
 app.command(epilog="Example: edge doctor pi@192.168.1.7")(doctor)
+app.command(epilog="Example: edge flash default pi@192.168.1.7 --with-runtime")(flash)
 
 
 @app.command(epilog="Example: edge train proposed --data celeba/ --attributes Smiling,Male")

@@ -1,20 +1,26 @@
-"""The front door of devices: `edge doctor`."""
+"""The front door of devices: `edge doctor`, `edge flash` and `edge devices`."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.options import JsonOption, SshConfigOption
 from edge.progress import waiting
+from edge.terminal import print_result, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from edge.devices.findings import Finding
 
+devices = typer.Typer(no_args_is_help=True, help="Look at boards: known ones, and your own.")
+
 _MARKS = {"good": "✓", "advice": "!", "fault": "✗", "unknown": "?"}
 _STYLES = {"good": "green", "advice": "yellow", "fault": "bold red", "unknown": "dim"}
+
+_Host = Annotated[str, typer.Argument(metavar="HOST", help="As ssh takes it.")]
 
 
 def doctor(
@@ -43,6 +49,133 @@ def doctor(
         Console(highlight=False, emoji=False, markup=False).print(_lines(findings))
     if not report["runs"]:
         raise typer.Exit(1)
+
+
+def flash(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A bundled model, a .tflite file, or the folder of a bundle."
+        ),
+    ],
+    hosts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="HOST...", help="Boards, as ssh takes them."),
+    ] = None,
+    with_runtime: Annotated[
+        bool,
+        typer.Option(
+            "--with-runtime",
+            help="Bring edge and its wheels as well, for the board's own Python and processor; the "
+            "board needs no internet.",
+        ),
+    ] = False,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign",
+            envvar="EDGE_SIGN",
+            metavar="KEY",
+            help="Sign the bundle with an ssh key; public where an agent has the private one.",
+        ),
+    ] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the version before.")
+    ] = False,
+    no_downgrade: Annotated[
+        bool, typer.Option("--no-downgrade", help="Refuse to replace a newer version.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
+    ] = False,
+    max_latency: Annotated[
+        float,
+        typer.Option(min=0, metavar="MS", help="The most that half of the test's frames may take."),
+    ] = 1000.0,
+    max_memory: Annotated[
+        float, typer.Option(min=0, metavar="MB", help="The most memory that a run may take.")
+    ] = 500.0,
+    ssh_config: SshConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a model on a board: verified, tried there, switched to, and taken back if it fails."""
+    boards = list(hosts or [])
+    if rollback and not _is_model(model):
+        boards.insert(0, model)
+    if not boards:
+        raise typer.BadParameter("name a board after the model, such as pi@192.168.1.7")
+    from edge.devices import flash as flashing
+    from edge.devices.tables import flash_report
+
+    options = flashing.FlashOptions(
+        with_runtime=with_runtime, key=sign, no_downgrade=no_downgrade, dry_run=dry_run,
+        max_latency_ms=max_latency, max_memory_mb=max_memory, config=ssh_config,
+    )  # fmt: skip
+    if rollback:
+        done = flashing.rollback(boards[0], options)
+    else:
+        done = flashing.flash(model, boards[0], options, say=say)
+    print_result(done, flash_report, as_json)
+
+
+def _is_model(word: str) -> bool:
+    """Tell whether a word is a model, which --rollback does without, and not a board."""
+    from edge.modelfile import bundled_models
+
+    return word in bundled_models() or Path(word).exists()
+
+
+@devices.command("list", epilog="Example: edge devices list")
+def devices_list(as_json: JsonOption = False) -> None:
+    """List the boards that are known."""
+    from edge.devices.boards import boards, to_json
+    from edge.devices.tables import boards_table
+
+    known = boards()
+    if as_json:
+        print(json.dumps({key: to_json(board) for key, board in known.items()}))
+    else:
+        print_result(known, boards_table, as_json)
+
+
+@devices.command("show", epilog="Example: edge devices show pi-5")
+def devices_show(
+    board: Annotated[str, typer.Argument(metavar="NAME", help="Of `edge devices list`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is known of a board, and where from."""
+    from edge.devices import boards
+    from edge.devices.tables import board_table
+
+    found = boards.board(board)
+    if as_json:
+        print(json.dumps(boards.to_json(found)))
+    else:
+        print_result(boards.facts(found), board_table, as_json)
+
+
+@devices.command("status", epilog="Example: edge devices status pi@192.168.1.7")
+def devices_status(
+    host: _Host, ssh_config: SshConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Show which versions are on a board, and what happened to them."""
+    from edge.devices.flash import status
+    from edge.devices.tables import status_report
+
+    print_result(status(host, config=ssh_config), status_report, as_json)
+
+
+@devices.command("trust", epilog="Example: edge devices trust pi@192.168.1.7 ~/.ssh/id_ed25519.pub")
+def devices_trust(
+    host: _Host,
+    key: Annotated[Path, typer.Argument(metavar="KEY.pub", help="A public key of ssh.")],
+    ssh_config: SshConfigOption = None,
+) -> None:
+    """Have a board take signed bundles alone, of this key or others that it trusts."""
+    from edge.devices.flash import trust
+
+    trust(host, key, config=ssh_config)
+    say(f"{host} takes bundles signed with {key}, and none that is not signed")
 
 
 def _lines(findings: "list[Finding]") -> "RenderableType":

@@ -51,6 +51,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and be the only process that changes it within the block.
+
+    Raises:
+        EdgeError: The folder cannot be written.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def require_writable(folder: Path) -> None:
     """Refuse a folder that cannot be written, there or not yet, before time is spent on its files.
 

@@ -165,9 +165,9 @@ def what_boards_lack(root):
     for path in sorted((root / "devices").glob("onboard*.py")):
         place = path.relative_to(root).as_posix()
         try:
-            tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 7))
+            tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 8))
         except SyntaxError as error:
-            faults.append(f"{place}:{error.lineno} is no Python 3.7")
+            faults.append(f"{place}:{error.lineno} is no Python 3.8")
             continue
         for node, names, _ in imports(tree):
             for name in names:
@@ -230,7 +230,7 @@ def house(tmp_path):
         (misplaced_heavy_imports, "runtime/mediapipe_detector.py", "import mediapipe"),
         (what_boards_lack, "devices/onboard_x.py", "import numpy"),
         (what_boards_lack, "devices/onboard_x.py", "from edge.files import sha256_of"),
-        (what_boards_lack, "devices/onboard_x.py", "if x := 1:\n    pass"),
+        (what_boards_lack, "devices/onboard_x.py", "match x:\n    case 1:\n        pass"),
         (too_long, "train/x.py", "x = 1\n" * 400),
         (too_long, "train/x.py", "def f():\n" + "    x = 1\n" * 70),
         (too_long, "train/x.py", "class C:\n    def f(self):\n" + "        x = 1\n" * 70),

@@ -59,14 +59,18 @@ def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
     def start(folder: Path, *settings: str, **environment: str) -> Device:
         folder.mkdir(parents=True, exist_ok=True)
         port, root = free_port(), folder / "root"
-        variables = {"EDGE_DEVICE_ROOT": str(root), "PATH": PATH, **environment}
+        path = environment.pop("PATH", PATH)
+        variables = {"EDGE_DEVICE_ROOT": str(root), "EDGE_TEST_PATH": path, **environment}
         words = " ".join(f'"{name}={value}"' for name, value in variables.items())
-        (folder / "sshd_config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {keys / 'host'}\n"
-            f"AuthorizedKeysFile {keys / 'authorized'}\nStrictModes no\nUsePAM no\n"
-            f"PidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n"
-            f"MaxStartups 100:30:200\nSetEnv {words}\n" + "\n".join(settings)
-        )
+        # Whatever a login shell of this machine's user makes of PATH.
+        forced = 'PATH=$EDGE_TEST_PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+        lines = [
+            *settings, f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {keys / 'host'}",
+            f"AuthorizedKeysFile {keys / 'authorized'}", "StrictModes no", "UsePAM no",
+            "PidFile none", "PermitRootLogin yes", "PasswordAuthentication no",
+            "MaxStartups 100:30:200", f"SetEnv {words}", f"ForceCommand {forced}",
+        ]  # fmt: skip
+        (folder / "sshd_config").write_text("\n".join([*lines, ""]))
         known = f"[127.0.0.1]:{port} {(keys / 'host.pub').read_text()}"
         (folder / "known_hosts").write_text(known)
         (folder / "ssh_config").write_text(
@@ -109,3 +113,19 @@ def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
 def device(start_device: Callable[..., Device], tmp_path: Path) -> Device:
     """A board with nothing on it yet."""
     return start_device(tmp_path / "board")
+
+
+@pytest.fixture(scope="session")
+def bundles() -> tuple[Path, Path]:
+    """Two bundles without a runtime: the bundled model as int8, and as float32."""
+    from edge.devices.bundle import make_bundle
+
+    models = ("default", "default-float32")
+    first, second = (make_bundle(model, runtime=None, key=None).folder for model in models)
+    return first, second
+
+
+@pytest.fixture
+def board(start_device: Callable[..., Device], tmp_path: Path) -> Device:
+    """A board with an edge of its own, and no version yet."""
+    return start_device(tmp_path / "board", PATH=f"{PATH}:{Path(sys.executable).parent}")

@@ -1,0 +1,213 @@
+"""Flashing: a model and all that it needs onto a board, which is never left broken."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.devices.bundle import Bundle, make_bundle, read_bundle
+from edge.devices.onboard_store import MANIFEST
+from edge.devices.preflight import preflight
+from edge.devices.reach import Session
+from edge.devices.wheels import runtime_for
+from edge.errors import EdgeError
+from edge.progress import progress, waiting
+
+Say = Callable[[str], None]
+
+# Wheels take about this much more once they are installed.
+_INSTALLED = 4.5
+_SPARE_MB = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashOptions:
+    """How a board is flashed.
+
+    Args:
+        with_runtime: Bring edge and its wheels as well.
+        key: An ssh key to sign the bundle with.
+        no_downgrade: Refuse to replace a newer version.
+        dry_run: Change nothing, only say what would be done.
+        max_latency_ms: The most that half of the golden pictures may take there.
+        max_memory_mb: The most memory that a run may take there.
+        patience_s: How long to wait for another flash to end.
+        config: An ssh configuration in place of the user's own.
+    """
+
+    with_runtime: bool = False
+    key: Path | None = None
+    no_downgrade: bool = False
+    dry_run: bool = False
+    max_latency_ms: float = 1000.0
+    max_memory_mb: float = 500.0
+    patience_s: float = 60.0
+    config: Path | None = None
+
+
+def flash(model: str, host: str, options: FlashOptions, *, say: Say) -> dict[str, Any]:
+    """Put a model on a board: sent, verified, tried there, switched to, and back if it fails.
+
+    Args:
+        model: Name of a bundled model, a path, or the folder of a bundle.
+        host: As ssh takes it.
+        options: How.
+        say: Told of each step.
+
+    Returns:
+        What was done: version, whether anything changed, bytes sent, what was measured there.
+
+    Raises:
+        EdgeError: The board or the bundle is refused, or it failed there and was taken back.
+    """
+    begun = time.monotonic()
+    with Session(host, config=options.config) as session:
+        facts = session.ask("probe")
+        _require(facts, host, needs_mb=_SPARE_MB)
+        bundle = _bundle(model, facts, options)
+        if bundle.words["runtime"] is None and facts["edge"] is None:
+            raise EdgeError(
+                f"{host}: there is no edge that could run the model",
+                "bring it as well: --with-runtime",
+            )
+        report = {"host": host, "bundle": str(bundle.folder)}
+        if options.dry_run:
+            report |= _compare(session, bundle, facts, options)
+        else:
+            report |= _put(session, bundle, facts, options, say)
+        return report | {
+            "sent_bytes": session.sent, "seconds": round(time.monotonic() - begun, 1)
+        }  # fmt: skip
+
+
+def rollback(host: str, options: FlashOptions) -> dict[str, Any]:
+    """Go back to the version before on a board.
+
+    Raises:
+        EdgeError: There is none, or it no longer works there.
+    """
+    with Session(host, config=options.config) as session, waiting(f"going back on {host}"):
+        session.ask("begin", patience_s=options.patience_s)
+        done = session.ask(
+            "rollback", max_latency_ms=options.max_latency_ms, max_memory_mb=options.max_memory_mb
+        )
+    return {"host": host, "version": done["current"], "changed": True, **done}
+
+
+def status(host: str, *, config: Path | None = None) -> dict[str, Any]:
+    """Return which versions are on a board, and what happened to them."""
+    with Session(host, config=config) as session:
+        return {"host": host, **session.ask("status")}
+
+
+def trust(host: str, key: Path, *, config: Path | None = None) -> None:
+    """Have a board take only bundles that are signed, with this key or others it trusts.
+
+    Raises:
+        EdgeError: The file is no public key of ssh.
+    """
+    try:
+        words = key.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EdgeError(f"cannot read {key}: {error}", "name a public key, *.pub") from error
+    if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
+        raise EdgeError(f"{key} is no public key of ssh", "name the file that ends with .pub")
+    with Session(host, config=config) as session:
+        session.ask("begin", patience_s=0)
+        session.ask("trust", key=" ".join(words[:2]))
+
+
+def _require(facts: dict[str, Any], host: str, *, needs_mb: float) -> None:
+    """Refuse a board on which nothing could run."""
+    for found in preflight(facts, now=time.time(), needs_mb=needs_mb):
+        if found.state == "fault":
+            assert found.fix is not None
+            raise EdgeError(f"{host}: {found.about}: {found.found}", found.fix)
+
+
+def _bundle(model: str, facts: dict[str, Any], options: FlashOptions) -> Bundle:
+    if (Path(model) / MANIFEST).is_file():
+        return read_bundle(Path(model))
+    runtime = runtime_for(facts) if options.with_runtime else None
+    with waiting("making the bundle"):
+        return make_bundle(model, runtime=runtime, key=options.key)
+
+
+def _compare(
+    session: Session, bundle: Bundle, facts: dict[str, Any], options: FlashOptions
+) -> dict[str, Any]:
+    """Ask what would be sent, and change nothing."""
+    staged = _stage(session, bundle, options, dry=True)
+    _require(facts, session.host, needs_mb=_room_mb(bundle, staged))
+    return {
+        "version": staged["id"],
+        "changed": False,
+        "would_send_bytes": sum(file["size"] - file["offset"] for file in staged["missing"]),
+        "would_replace": None if staged["there"] == staged["current"] else staged["current"],
+    }
+
+
+def _put(
+    session: Session, bundle: Bundle, facts: dict[str, Any], options: FlashOptions, say: Say
+) -> dict[str, Any]:
+    taken = session.ask(
+        "begin", patience_s=options.patience_s,
+        hear=lambda said: say(f"{session.host}: waiting for another flash, {said['waiting']}"),
+    )  # fmt: skip
+    if taken["taken_back"]:
+        say(f"{session.host}: a flash was interrupted there, went back to {taken['current']}")
+    staged = _stage(session, bundle, options, dry=False)
+    name = staged["there"]
+    if name is None:
+        _require(facts, session.host, needs_mb=_room_mb(bundle, staged))
+        _send(session, bundle, staged["missing"])
+        with waiting(f"making it ready on {session.host}"):
+            name = session.ask("make")
+    with waiting(f"trying it on {session.host}"):
+        tested = session.ask("test", name=name, max_latency_ms=options.max_latency_ms)
+        done = {"current": name}
+        if name != taken["current"]:
+            done = session.ask("activate", name=name, max_memory_mb=options.max_memory_mb)
+    return {
+        "version": name,
+        "changed": name != taken["current"],
+        "replaced": taken["current"] if name != taken["current"] else None,
+        "smoke": tested,
+        "use": done.get("use"),
+    }
+
+
+def _stage(session: Session, bundle: Bundle, options: FlashOptions, *, dry: bool) -> dict[str, Any]:
+    found: dict[str, Any] = session.ask(
+        "stage", manifest=bundle.manifest, signature=bundle.signature,
+        no_downgrade=options.no_downgrade, dry=dry,
+    )  # fmt: skip
+    return found
+
+
+def _room_mb(bundle: Bundle, staged: dict[str, Any]) -> float:
+    """Return how much of the board's disk will be taken, in MB."""
+    if staged["there"] is not None:
+        return _SPARE_MB
+    size = sum(file["size"] - file["offset"] for file in staged["missing"])
+    size += bundle.size(wheels=False)
+    wheels = {
+        file["sha256"] for name, file in bundle.words["files"].items() if name.startswith("wheels/")
+    }
+    if any(file["sha256"] in wheels for file in staged["missing"]):
+        size += int(bundle.size(wheels=True) * _INSTALLED)
+    return size / 2**20 + _SPARE_MB
+
+
+def _send(session: Session, bundle: Bundle, missing: list[dict[str, Any]]) -> None:
+    total = sum(file["size"] for file in missing)
+    done = sum(file["offset"] for file in missing)
+    with progress(f"sending to {session.host}", total, "bytes", done=done) as advance:
+        for file in missing:
+            with bundle.path_of(file["sha256"]).open("rb") as body:
+                body.seek(file["offset"])
+                session.ask(
+                    "receive", sha256=file["sha256"], offset=file["offset"],
+                    size=file["size"] - file["offset"], body=body, advance=advance,
+                )  # fmt: skip

@@ -1,0 +1,249 @@
+"""Whatever is killed at whatever moment: the old or the new version runs, and the next flash works.
+
+A real ssh server; the board's Python, its login, the connection or the flashing process are killed.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from edge.devices.flash import FlashOptions, flash, status
+from edge.devices.reach import Session, UnreachableError
+
+# Loaded by the board's Python before what is sent there: kills it before its N-th change of the
+# disk, or start of a program, and counts them.
+KILLER = """
+import os, sys
+
+def watch():
+    place = os.environ.get("EDGE_TEST_FAULT")
+    if place is None or not sys.flags.isolated:
+        return
+    with open(place) as file:
+        fatal = int(file.read() or 0)
+    counter = os.open(place + ".count", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    changes = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link",
+               "os.chmod", "shutil.copyfile", "subprocess.Popen", "fcntl.flock"}
+    count = 0
+
+    def hook(event, args):
+        nonlocal count
+        writes = event == "open" and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if not writes and event not in changes:
+            return
+        count += 1
+        os.pwrite(counter, b"%d" % count, 0)
+        if count == fatal:
+            os.kill(os.getpid(), 9)
+
+    sys.addaudithook(hook)
+
+watch()
+"""
+
+
+class Bench:
+    """A board that runs a version, and flashes of ever new ones that go wrong.
+
+    Args:
+        device: The board.
+        bundles: Two bundles.
+        fault: Where the board's Python reads before which change it is killed.
+        scratch: A folder for bundles.
+    """
+
+    def __init__(self, device, bundles: tuple[Path, Path], fault: Path, scratch: Path) -> None:
+        self.device = device
+        self.bundles = bundles
+        self.fault = fault
+        self.scratch = scratch
+        self.options = FlashOptions(config=device.config, patience_s=60)
+        self.number = 0
+        self.old = self.flash(self.fresh())
+
+    def fresh(self) -> Path:
+        """Return a bundle that was never there: one of the two, and half a megabyte."""
+        self.number += 1
+        shutil.rmtree(self.scratch / f"{self.number - 2}", ignore_errors=True)
+        base = self.bundles[self.number % 2]
+        bundle = Path(shutil.copytree(base, self.scratch / f"{self.number}", copy_function=os.link))
+        data = random.Random(self.number).randbytes(500_000)
+        (bundle / "more").write_bytes(data)
+        words = json.loads((bundle / "manifest.json").read_text())
+        words["files"]["more"] = {"size": len(data), "sha256": sha256(data).hexdigest()}
+        (bundle / "manifest.json").unlink()
+        (bundle / "manifest.json").write_text(json.dumps(words))
+        return bundle
+
+    def flash(self, bundle: Path) -> str:
+        done = flash(str(bundle), "board", self.options, say=lambda sentence: None)
+        return str(done["version"])
+
+    def go_wrong(self, how: Callable[[Path], None]) -> None:
+        """Flash a new version wrongly; judge what is there; flash it again."""
+        bundle = self.fresh()
+        new = sha256((bundle / "manifest.json").read_bytes()).hexdigest()[:16]
+        how(bundle)
+        self.fault.write_text("0")
+        found = status("board", config=self.device.config)["current"]
+        assert found["version"] in (self.old, new)
+        assert found["whole"], found
+        with Session("board", config=self.device.config) as session:
+            assert session.ask("test", name=found["version"], max_latency_ms=1000)["faces"]
+        # Another version runs then; but nothing of the first one was lost to get it back.
+        assert self.flash(bundle) == new
+        found = status("board", config=self.device.config)
+        assert (found["current"]["version"], found["trial"]) == (new, None)
+        assert found["current"]["whole"]
+        assert found["previous"]["whole"]
+        root = self.device.root
+        kept = {found["current"]["version"], found["previous"]["version"]}
+        assert {path.name for path in (root / "versions").iterdir()} == kept
+        assert not {path.name for path in root.iterdir()} - {
+            "current", "previous", "versions", "home", "lock", "journal.jsonl",
+        }  # fmt: skip
+        self.old = new
+
+    def killed_at(self, change: int) -> Callable[[Path], None]:
+        """Return a flash whose board kills its Python before a change."""
+
+        def how(bundle: Path) -> None:
+            self.fault.write_text(str(change))
+            try:
+                self.flash(bundle)
+            except UnreachableError:
+                return
+            assert change > self.changes()
+
+        return how
+
+    def changes(self) -> int:
+        """Return how many changes the last conversation made."""
+        return int(Path(f"{self.fault}.count").read_text() or 0)
+
+    def cut_off_after(self, bytes_sent: int) -> Callable[[Path], None]:
+        """Return a flash whose connection ends once so many bytes went to the board."""
+
+        def how(bundle: Path) -> None:
+            relay = f"{sys.executable} {RELAY} {bytes_sent} %h %p"
+            config = self.device.config.with_name("cut_config")
+            config.write_text(self.device.config.read_text() + f"  ProxyCommand {relay}\n")
+            options = FlashOptions(config=config, patience_s=60)
+            with suppress(UnreachableError):
+                flash(str(bundle), "board", options, say=lambda sentence: None)
+
+        return how
+
+    def process_killed_after(self, seconds: float, whose: str) -> Callable[[Path], None]:
+        """Return a flash of which a process is killed: "ours", or the board's "login"."""
+
+        def how(bundle: Path) -> None:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "edge", "flash", str(bundle), "board"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=os.environ | {"EDGE_SSH_CONFIG": str(self.device.config)},
+            )  # fmt: skip
+            time.sleep(seconds)
+            if whose == "ours":
+                process.kill()
+            else:
+                for victim in descendants(self.device.server.pid):
+                    try:
+                        os.kill(victim, signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+            process.wait()
+
+        return how
+
+
+RELAY = Path(__file__).with_name("relay.py")
+
+
+def descendants(process: int) -> list[int]:
+    """Return the processes below one, the nearest first."""
+    below: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        below.setdefault(int(words[1]), []).append(int(stat.parent.name))
+    found, waiting = [], [process]
+    while waiting:
+        children = below.get(waiting.pop(0), [])
+        found += children
+        waiting += children
+    return found
+
+
+@pytest.fixture(scope="module")
+def bench(start_device, bundles, tmp_path_factory) -> Bench:
+    folder = tmp_path_factory.mktemp("faults")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    [site] = (folder / "venv" / "lib").glob("python3*/site-packages")
+    (site / "sitecustomize.py").write_text(KILLER)
+    fault = folder / "fault"
+    fault.write_text("0")
+    programs = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin:{Path(sys.executable).parent}"
+    device = start_device(folder / "board", PATH=programs, EDGE_TEST_FAULT=str(fault))
+    return Bench(device, bundles, fault, folder)
+
+
+def count(bench: Bench) -> int:
+    """Return how often a flash changes the disk."""
+    changes = []
+
+    def how(bundle: Path) -> None:
+        bench.killed_at(10_000)(bundle)
+        changes.append(bench.changes())
+
+    bench.go_wrong(how)
+    return changes[0]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.9, 0.97])
+def test_the_python_of_the_board_is_killed(bench: Bench, share: float) -> None:
+    changes = count(bench)
+    assert changes > 50
+    bench.go_wrong(bench.killed_at(int(changes * share)))
+
+
+@pytest.mark.parametrize("sent", [2_000, 60_000, 300_000])
+def test_the_connection_is_cut(bench: Bench, sent: int) -> None:
+    bench.go_wrong(bench.cut_off_after(sent))
+
+
+@pytest.mark.parametrize(("seconds", "whose"), [(0.9, "ours"), (1.1, "login")])
+def test_a_process_is_killed(bench: Bench, seconds: float, whose: str) -> None:
+    bench.go_wrong(bench.process_killed_after(seconds, whose))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_two_hundred_and_every_change_of_the_disk(bench: Bench) -> None:
+    """Every change of a flash; then at random: connections, processes and logins."""
+    changes = count(bench)
+    for change in range(1, changes + 2):
+        bench.go_wrong(bench.killed_at(change))
+    chance = random.Random(0)
+    others = max(60, 200 - changes)
+    for number in range(others):
+        seconds = chance.uniform(0.2, 2.2)
+        kind = number % 3
+        if kind == 0:
+            bench.go_wrong(bench.cut_off_after(chance.randrange(700_000)))
+        else:
+            bench.go_wrong(bench.process_killed_after(seconds, ("ours", "login")[kind - 1]))
+    sys.stdout.write(f"\nkilled before each of {changes} changes, {others} times at random\n")

@@ -1,0 +1,269 @@
+"""Flashing over a real ssh server: what is there afterwards, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge.devices.flash import FlashOptions, flash, rollback, status, trust
+from edge.errors import EdgeError
+
+
+def put(device, model: str | Path, **options) -> dict:
+    chosen = FlashOptions(config=device.config, **options)
+    return flash(str(model), device.host, chosen, say=lambda sentence: None)
+
+
+def refused(device, model: str | Path, **options) -> EdgeError:
+    with pytest.raises(EdgeError) as caught:
+        put(device, model, **options)
+    return caught.value
+
+
+def current(device) -> str | None:
+    found = status(device.host, config=device.config)
+    assert found["trial"] is None
+    for link in ("current", "previous"):
+        assert found[link] is None or found[link]["whole"]
+    return found["current"] and found["current"]["version"]
+
+
+def leftovers(device) -> set[str]:
+    """Return what is in the store besides two versions and what belongs to them."""
+    expected = {"current", "previous", "versions", "home", "lock", "journal.jsonl", "runtimes",
+                "wheels", "allowed_signers"}  # fmt: skip
+    found = {path.name for path in device.root.iterdir()} - expected
+    kept = {(device.root / link).readlink().name for link in ("current", "previous")
+            if (device.root / link).is_symlink()}  # fmt: skip
+    return found | ({path.name for path in (device.root / "versions").iterdir()} - kept)
+
+
+def test_a_model_is_put_there_tried_and_used(board, bundles) -> None:
+    done = put(board, bundles[0])
+    assert (done["changed"], done["replaced"]) == (True, None)
+    assert done["smoke"]["faces"] >= 6
+    assert done["smoke"]["largest_difference"] < 0.05
+    assert done["use"]["frames"] == 30
+    assert current(board) == done["version"]
+    assert leftovers(board) == set()
+    # What was put there is what a user of the board runs.
+    line = subprocess.run(
+        [board.root / "current" / "edge", "run", "--demo", "--frames", "2", "--json"],
+        capture_output=True, text=True, check=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(board.root)},
+    ).stdout.splitlines()  # fmt: skip
+    summary = json.loads(line[-1])["summary"]
+    words = json.loads((board.root / "current" / "manifest.json").read_text())
+    assert summary["model"]["sha256"] == words["model"]["sha256"]
+
+
+def test_the_same_again_moves_little_and_changes_nothing(board, bundles) -> None:
+    first = put(board, bundles[0])
+    inode = (board.root / "current").lstat().st_ino
+    again = put(board, bundles[0])
+    assert not again["changed"]
+    assert again["version"] == first["version"]
+    assert again["sent_bytes"] < 100_000
+    assert (board.root / "current").lstat().st_ino == inode
+
+
+def test_another_model_takes_its_place_and_only_what_is_new_is_sent(board, bundles) -> None:
+    first, second = put(board, bundles[0]), put(board, bundles[1])
+    assert second["replaced"] == first["version"]
+    new = json.loads((bundles[1] / "manifest.json").read_text())["files"]
+    assert second["sent_bytes"] < 30_000 + sum(
+        new[name]["size"] for name in ("model.tflite", "golden.json")
+    )
+    found = status(board.host, config=board.config)
+    assert found["previous"]["version"] == first["version"]
+    assert [line["event"] for line in found["journal"]] == ["switched", "good"] * 2
+
+
+def test_back_and_forth(board, bundles) -> None:
+    options = FlashOptions(config=board.config)
+    with pytest.raises(EdgeError, match="no version before"):
+        rollback(board.host, options)
+    first = put(board, bundles[0])["version"]
+    with pytest.raises(EdgeError, match="no version before"):
+        rollback(board.host, options)
+    second = put(board, bundles[1])["version"]
+    assert rollback(board.host, options)["version"] == first == current(board)
+    assert rollback(board.host, options)["version"] == second == current(board)
+
+
+def test_a_damaged_version_is_not_gone_back_to(board, bundles) -> None:
+    put(board, bundles[0])
+    second = put(board, bundles[1])["version"]
+    damaged = board.root / "previous" / "model.tflite"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    with pytest.raises(EdgeError, match=r"model\.tflite is not what the manifest says"):
+        rollback(board.host, FlashOptions(config=board.config))
+    found = status(board.host, config=board.config)
+    assert (found["current"]["version"], found["previous"]["whole"]) == (second, False)
+
+
+def test_what_was_altered_on_the_board_is_put_there_anew(board, bundles) -> None:
+    first = put(board, bundles[0])["version"]
+    (board.root / "current" / "golden.json").write_text("{}")
+    done = put(board, bundles[0])
+    assert done["changed"]
+    assert done["version"] == f"{first}-2" == current(board)
+    # What is damaged is nothing to go back to.
+    assert leftovers(board) == set()
+    assert status(board.host, config=board.config)["previous"] is None
+
+
+def test_a_dry_run_changes_nothing(board, bundles) -> None:
+    done = put(board, bundles[0], dry_run=True)
+    assert not board.root.exists()
+    assert not done["changed"]
+    files = json.loads((bundles[0] / "manifest.json").read_text())["files"]
+    assert done["would_send_bytes"] == sum(file["size"] for file in files.values())
+    put(board, bundles[0])
+    before = sorted((path, path.lstat().st_mtime_ns) for path in board.root.rglob("*"))
+    assert put(board, bundles[1], dry_run=True)["would_replace"] == current(board)
+    assert before == sorted((path, path.lstat().st_mtime_ns) for path in board.root.rglob("*"))
+
+
+def test_without_edge_there_it_has_to_be_brought(device, bundles) -> None:
+    error = refused(device, bundles[0])
+    assert "no edge that could run" in error.message
+    assert "--with-runtime" in error.hint
+    assert not device.root.exists()
+
+
+def test_what_is_too_slow_is_refused(board, bundles) -> None:
+    first = put(board, bundles[0])["version"]
+    error = refused(board, bundles[1], max_latency_ms=0.001)
+    assert "too slow" in error.message
+    assert current(board) == first
+    assert leftovers(board) <= {"staging"}
+
+
+def test_what_takes_too_much_memory_is_taken_back(board, bundles) -> None:
+    first = put(board, bundles[0])["version"]
+    error = refused(board, bundles[1], max_memory_mb=5)
+    assert "MB of memory" in error.message
+    assert f"it is back at {first}" in error.message
+    assert current(board) == first
+    assert status(board.host, config=board.config)["journal"][-1]["event"] == "rolled back"
+    assert put(board, bundles[1])["replaced"] == first
+
+
+def test_the_first_one_that_fails_leaves_nothing_that_runs(board, bundles) -> None:
+    error = refused(board, bundles[0], max_memory_mb=5)
+    assert "nothing ran there before" in error.message
+    assert current(board) is None
+    assert put(board, bundles[0])["changed"]
+
+
+def test_a_model_that_says_something_else_there_is_refused(board, bundles, tmp_path) -> None:
+    first = put(board, bundles[0])["version"]
+    other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][2][0]["attributes"].
+                    update(Smiling=0.2))  # fmt: skip
+    error = refused(board, other)
+    assert "a score of golden picture 2 is 0." in error.message
+    other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][0].clear())
+    assert "2 faces in golden picture 0 instead of 0" in refused(board, other).message
+    other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][1][0]["box"].
+                    __setitem__(0, 5))  # fmt: skip
+    assert "pixels off" in refused(board, other).message
+    assert current(board) == first
+
+
+def changed(bundle: Path, folder: Path, change) -> Path:
+    """Return a copy of a bundle with other expectations, and a manifest that fits."""
+    import hashlib
+    import shutil
+
+    copy = Path(shutil.copytree(bundle, folder / f"bundle{len(list(folder.iterdir()))}"))
+    golden = json.loads((copy / "golden.json").read_text())
+    change(golden)
+    (copy / "golden.json").write_text(json.dumps(golden))
+    words = json.loads((copy / "manifest.json").read_text())
+    data = (copy / "golden.json").read_bytes()
+    words["files"]["golden.json"] = {
+        "size": len(data), "sha256": hashlib.sha256(data).hexdigest()
+    }  # fmt: skip
+    (copy / "manifest.json").write_text(json.dumps(words))
+    return copy
+
+
+def test_an_older_one_is_refused_where_that_is_asked_for(board, bundles, tmp_path) -> None:
+    words = json.loads((bundles[1] / "manifest.json").read_text())
+    older = changed(bundles[1], tmp_path, lambda golden: None)
+    words = json.loads((older / "manifest.json").read_text())
+    words["release"]["made"] -= 10_000_000
+    (older / "manifest.json").write_text(json.dumps(words))
+    first = put(board, bundles[0])["version"]
+    error = refused(board, older, no_downgrade=True)
+    assert "older than the version that runs" in error.message
+    assert current(board) == first
+    assert put(board, older)["changed"]
+    # The newer one may come back.
+    assert put(board, bundles[0], no_downgrade=True)["changed"]
+
+
+def test_of_two_at_once_one_waits_or_is_refused(board, bundles) -> None:
+    from edge.devices.reach import Session
+
+    heard: list[str] = []
+    with Session(board.host, config=board.config) as other:
+        other.ask("begin", patience_s=0)
+        error = refused(board, bundles[0], patience_s=0)
+        assert "another flash is under way there: process" in error.message
+        threading.Timer(1.5, other.close).start()
+        options = FlashOptions(config=board.config, patience_s=30)
+        done = flash(str(bundles[0]), board.host, options, say=heard.append)
+    assert done["changed"]
+    assert "waiting for another flash" in heard[0]
+
+
+def test_signed_bundles_alone_once_somebody_is_trusted(board, keys) -> None:
+    from edge.devices.bundle import make_bundle
+
+    trust(board.host, keys / "user.pub", config=board.config)
+    unsigned = make_bundle("default", runtime=None, key=None).folder
+    error = refused(board, unsigned)
+    assert ("is not signed" in error.message, "--sign" in error.hint) == (True, True)
+    error = refused(board, "default", key=keys / "stranger")
+    assert "not of one who may sign" in error.message
+    assert current(board) is None
+    assert put(board, "default", key=keys / "user")["changed"]
+    # Another key beside it.
+    trust(board.host, keys / "stranger.pub", config=board.config)
+    assert not put(board, "default", key=keys / "stranger")["changed"]
+
+
+def test_a_key_that_is_none_does_not_sign(tmp_path, board, keys) -> None:
+    (tmp_path / "key").write_text("no key\n")
+    assert "does not sign" in refused(board, "default", key=tmp_path / "key").message
+    with pytest.raises(EdgeError, match="no public key"):
+        trust(board.host, keys / "user", config=board.config)
+    assert not board.root.exists()
+
+
+def test_the_command_line(board, bundles) -> None:
+    def edge(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "edge", *arguments], capture_output=True, text=True,
+            check=False, env=os.environ | {"EDGE_SSH_CONFIG": str(board.config)},
+        )  # fmt: skip
+
+    done = edge("flash", "default", "board", "--json")
+    assert done.returncode == 0, done.stderr
+    version = json.loads(done.stdout)["version"]
+    done = edge("flash", "default", "board")
+    assert f"board: {version} runs already" in done.stdout
+    done = edge("devices", "status", "board")
+    assert version in done.stdout
+    done = edge("flash", "--rollback", "board")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1, "error: board: there is no version before this one"
+    )  # fmt: skip
+    assert edge("flash", "default").returncode == 2
+    assert edge("flash", "nosuchmodel", "board").returncode == 1
