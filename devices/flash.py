@@ -1,8 +1,10 @@
 """Flashing: a model and all that it needs onto a board, which is never left broken."""
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ class FlashOptions:
         dry_run: Change nothing, only say what would be done.
         max_latency_ms: The most that half of the golden pictures may take there.
         max_memory_mb: The most memory that a run may take there.
+        service: Options of `edge run` for a service of systemd; None for none, or the one there.
+        window_s: How long a service is watched before it is good.
         patience_s: How long to wait for another flash to end.
         config: An ssh configuration in place of the user's own.
     """
@@ -42,6 +46,8 @@ class FlashOptions:
     dry_run: bool = False
     max_latency_ms: float = 1000.0
     max_memory_mb: float = 500.0
+    service: tuple[str, ...] | None = None
+    window_s: float = 15.0
     patience_s: float = 60.0
     config: Path | None = None
 
@@ -90,9 +96,40 @@ def rollback(host: str, options: FlashOptions) -> dict[str, Any]:
     with Session(host, config=options.config) as session, waiting(f"going back on {host}"):
         session.ask("begin", patience_s=options.patience_s)
         done = session.ask(
-            "rollback", max_latency_ms=options.max_latency_ms, max_memory_mb=options.max_memory_mb
-        )
+            "rollback", max_latency_ms=options.max_latency_ms, max_memory_mb=options.max_memory_mb,
+            window_s=options.window_s,
+        )  # fmt: skip
     return {"host": host, "version": done["current"], "changed": True, **done}
+
+
+def command_line(model: str, options: FlashOptions, *, rollback: bool) -> list[str]:
+    """Return the arguments of `edge flash` that do the same to any board.
+
+    A bundle that is the same for all boards is made here, once.
+
+    Raises:
+        EdgeError: It cannot be made.
+    """
+    words = [
+        "--max-latency",
+        f"{options.max_latency_ms}",
+        "--max-memory",
+        f"{options.max_memory_mb}",
+    ]
+    if options.config is not None:
+        words += ["--ssh-config", str(options.config.absolute())]
+    if rollback:
+        return [*words, "--rollback"]
+    flags = {"--with-runtime": options.with_runtime, "--no-downgrade": options.no_downgrade,
+             "--dry-run": options.dry_run}  # fmt: skip
+    words += [flag for flag, given in flags.items() if given]
+    if options.service is not None:
+        words += ["--service", "--run-options", shlex.join(options.service)]
+    if not options.with_runtime:
+        return [str(_bundle(model, {}, options).folder.absolute()), *words]
+    if options.key is not None:
+        words += ["--sign", str(options.key.absolute())]
+    return [str(Path(model).absolute()) if Path(model).exists() else model, *words]
 
 
 def status(host: str, *, config: Path | None = None) -> dict[str, Any]:
@@ -167,8 +204,11 @@ def _put(
     with waiting(f"trying it on {session.host}"):
         tested = session.ask("test", name=name, max_latency_ms=options.max_latency_ms)
         done = {"current": name}
-        if name != taken["current"]:
-            done = session.ask("activate", name=name, max_memory_mb=options.max_memory_mb)
+        if name != taken["current"] or options.service is not None:
+            done = session.ask(
+                "activate", name=name, max_memory_mb=options.max_memory_mb,
+                window_s=options.window_s, service=_service(options),
+            )  # fmt: skip
     return {
         "version": name,
         "changed": name != taken["current"],
@@ -184,6 +224,13 @@ def _stage(session: Session, bundle: Bundle, options: FlashOptions, *, dry: bool
         no_downgrade=options.no_downgrade, dry=dry,
     )  # fmt: skip
     return found
+
+
+def _service(options: FlashOptions) -> dict[str, Any] | None:
+    if options.service is None:
+        return None
+    recover = files("edge.devices").joinpath("onboard_store.py").read_text("utf-8")
+    return {"options": list(options.service), "recover": recover}
 
 
 def _room_mb(bundle: Bundle, staged: dict[str, Any]) -> float:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from edge.devices.onboard_bundle import SIGNERS, Incoming
 from edge.devices.onboard_probe import facts, find_edge, version
+from edge.devices.onboard_service import Service
 from edge.devices.onboard_store import RefusedError, Store, is_whole, verify
 from edge.devices.onboard_trial import install, smoke, use
 
@@ -164,38 +165,65 @@ def test(board: Board, name: str, max_latency_ms: float) -> dict[str, Any]:
     return tested
 
 
-def activate(board: Board, name: str, max_memory_mb: float) -> dict[str, Any]:
+def activate(
+    board: Board, name: str, max_memory_mb: float, window_s: float, service: dict[str, Any] | None
+) -> dict[str, Any]:
     """Switch to a version, and back again where it does not prove itself in use.
 
     Both happen whether or not somebody still listens.
+
+    Args:
+        board: This one.
+        name: The version.
+        max_memory_mb: The most memory that it may take in use.
+        window_s: How long a service is watched.
+        service: Options of `edge run` and the program `recover` of a service that shall run it;
+            None for that which is there, if one is.
+
+    Returns:
+        The version that is current, and what it did in use.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Whatever happened since it was made.
     verify(board.store.version(name))
-    if board.store.pointed("current") == name:
-        return {"current": name, "use": use(board.store, max_memory_mb=max_memory_mb)}
-    board.store.begin_trial(name)
-    board.answer(switched=name)
+    unit = Service(board.store)
+    runs = unit.runs or service is not None
+    if service is not None:
+        unit.require()
     try:
-        used = use(board.store, max_memory_mb=max_memory_mb)
+        if service is not None:
+            unit.write(**service, max_memory_mb=max_memory_mb, python=sys.executable)
+        if board.store.pointed("current") != name:
+            board.store.begin_trial(name)
+            board.answer(switched=name)
+        if runs:
+            unit.restart()
+            used = unit.prove(seconds=window_s, max_memory_mb=max_memory_mb)
+        else:
+            used = use(board.store, max_memory_mb=max_memory_mb)
     except RefusedError as error:
+        on_trial = board.store.trial() is not None
         current = board.store.end_trial(good=False, why=error.message)
+        if runs:
+            unit.restore()
         board.store.prune()
-        back = f"it is back at {current}" if current else "nothing ran there before"
-        raise RefusedError(f"{error.message}; {back}", error.hint) from None
+        back = f"; it is back at {current}" if current else "; nothing ran there before"
+        raise RefusedError(error.message + (back if on_trial else ""), error.hint) from None
     board.store.end_trial(good=True)
     board.store.prune()
     return {"current": name, "use": used}
 
 
-def rollback(board: Board, max_latency_ms: float, max_memory_mb: float) -> dict[str, Any]:
+def rollback(
+    board: Board, max_latency_ms: float, max_memory_mb: float, window_s: float
+) -> dict[str, Any]:
     """Go back to the version before, which has to prove itself like any other."""
     before = board.store.pointed("previous")
     if before is None or before == board.store.pointed("current"):
         raise RefusedError("there is no version before this one", "flash the one that you want")
     verify(board.store.version(before))
     tested = smoke(board.store, before, max_latency_ms=max_latency_ms)
-    return {"smoke": tested, **activate(board, before, max_memory_mb)}
+    return {"smoke": tested, **activate(board, before, max_memory_mb, window_s, None)}
 
 
 def status(board: Board) -> dict[str, Any]:
@@ -211,6 +239,7 @@ def status(board: Board) -> dict[str, Any]:
         **found,
         "root": str(board.store.root),
         "trial": board.store.trial(),
+        "service": Service(board.store).state(),
         "signed_only": (board.store.root / SIGNERS).exists(),
         "journal": board.store.journal(_JOURNAL),
     }

@@ -11,7 +11,8 @@
     journal.jsonl
 
 Whatever is killed at whatever moment, `current` is a complete and verified version: the old one or
-the new one. Sent to a board as text, so the standard library alone.
+the new one. Sent to a board as text, so the standard library alone; with a service it stays there
+as `recover.py`.
 """
 
 from __future__ import annotations
@@ -187,7 +188,7 @@ class Store:
 
     def clean(self) -> None:
         """Remove what was half made, or half removed."""
-        for folder in (self.versions, self.runtimes):
+        for folder in (self.root, self.versions, self.runtimes):
             for path in _listed(folder):
                 if path.name.startswith("."):
                     remove_tree(path)
@@ -292,3 +293,14 @@ def remove_tree(folder: Path) -> None:
 
 def _listed(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def recover(root: Path) -> None:
+    """Go back from a version that never proved itself, unless it is being tried right now."""
+    store = Store(root)
+    if store.trial() is not None and store.lock() is None:
+        store.end_trial(good=False, why="the service started before it had proven itself")
+
+
+if __name__ == "__main__":
+    recover(Path(__file__).resolve().parent)

@@ -19,7 +19,10 @@ from edge.errors import EdgeError
 from edge.progress import Advance
 
 # What is sent, in the order in which it is made there.
-_MODULES = ("onboard_probe", "onboard_store", "onboard_bundle", "onboard_trial", "onboard")
+_MODULES = (
+    "onboard_probe", "onboard_store", "onboard_bundle", "onboard_trial", "onboard_service",
+    "onboard",
+)  # fmt: skip
 
 # One line without anything that some login shell takes for its own.
 _BOOT = "import sys,zlib;d=sys.stdin.buffer;exec(zlib.decompress(d.read(int(d.readline()))))"

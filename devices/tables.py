@@ -15,6 +15,21 @@ def flash_report(done: Mapping[str, Any]) -> RenderableType:
     return Group(*map(Text, _flash_lines(done)))
 
 
+def fleet_report(done: Mapping[str, Any]) -> RenderableType:
+    """Show what a flash did to many boards."""
+    lines = []
+    for name, report in done["hosts"].items():
+        if report is None:
+            lines.append(f"{name}: not tried, since others failed")
+        elif "error" in report:
+            lines += [f"{name}: {report['error']}", f"  {report['hint']}"]
+        else:
+            lines += _flash_lines(report)[:1]
+    counts = [f"{done[key]} {key.replace('_', ' ')}"
+              for key in ("updated", "unchanged", "failed", "not_tried") if done[key]]  # fmt: skip
+    return Group(*map(Text, [*lines, ", ".join(counts)]))
+
+
 def _flash_lines(done: Mapping[str, Any]) -> list[str]:
     host, version = done["host"], done["version"]
     sent = f"{done.get('sent_bytes', 0) / 1e6:,.2f} MB sent"
@@ -35,9 +50,9 @@ def _flash_lines(done: Mapping[str, Any]) -> list[str]:
             f"({smoke['runtime']})"
         )
     if use := done.get("use"):
-        lines.append(
-            f"  in use: {use['frames']} frames, {use['memory_mb']:.0f} MB, {use['fps']:.1f} FPS"
-        )
+        fps = use["fps"] if "fps" in use else use["frames"] / use["seconds"]
+        how = "as a service" if "seconds" in use else "in use"
+        lines.append(f"  {how}: {use['frames']} frames, {use['memory_mb']:.0f} MB, {fps:.1f} FPS")
     return lines
 
 
@@ -51,6 +66,8 @@ def status_report(found: Mapping[str, Any]) -> RenderableType:
             f"  a flash was interrupted: {trial['to']} has not proven itself; the next flash goes "
             f"back to {trial['from'] or 'nothing'} first"
         )
+    if found["service"]:
+        lines.append(f"  service   {found['service']}")
     if found["signed_only"]:
         lines.append("  takes signed bundles alone")
     for line in found["journal"]:

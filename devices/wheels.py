@@ -93,10 +93,13 @@ def sha_name(wheel: bytes) -> str:
 
 def own_wheel() -> bytes:
     """Return edge as a wheel, from the very modules that run here; the same for the same ones."""
-    name = f"edge_tflite-{distribution(_NAME).version}.dist-info"
+    ours = distribution(_NAME)
+    name = f"edge_tflite-{ours.version}.dist-info"
     members = dict(_modules())
-    for file in ("METADATA", "entry_points.txt"):
-        members[f"{name}/{file}"] = (distribution(_NAME).read_text(file) or "").encode()
+    # Beside sources that are being worked on stand the same words under another name.
+    about = ours.read_text("METADATA") or ours.read_text("PKG-INFO") or ""
+    members[f"{name}/METADATA"] = about.encode()
+    members[f"{name}/entry_points.txt"] = (ours.read_text("entry_points.txt") or "").encode()
     members[f"{name}/WHEEL"] = (
         b"Wheel-Version: 1.0\nGenerator: edge\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )

@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 
 from edge import extras
 from edge.cli_bench import bench
-from edge.cli_devices import devices, doctor, flash
+from edge.cli_devices import devices, doctor
+from edge.cli_flash import flash
 from edge.cli_run import run
 from edge.errors import EdgeError
 from edge.options import (

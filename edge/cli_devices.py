@@ -1,4 +1,4 @@
-"""The front door of devices: `edge doctor`, `edge flash` and `edge devices`."""
+"""The front door of devices: `edge doctor` and `edge devices`."""
 
 import json
 from pathlib import Path
@@ -49,80 +49,6 @@ def doctor(
         Console(highlight=False, emoji=False, markup=False).print(_lines(findings))
     if not report["runs"]:
         raise typer.Exit(1)
-
-
-def flash(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A bundled model, a .tflite file, or the folder of a bundle."
-        ),
-    ],
-    hosts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="HOST...", help="Boards, as ssh takes them."),
-    ] = None,
-    with_runtime: Annotated[
-        bool,
-        typer.Option(
-            "--with-runtime",
-            help="Bring edge and its wheels as well, for the board's own Python and processor; the "
-            "board needs no internet.",
-        ),
-    ] = False,
-    sign: Annotated[
-        Path | None,
-        typer.Option(
-            "--sign",
-            envvar="EDGE_SIGN",
-            metavar="KEY",
-            help="Sign the bundle with an ssh key; public where an agent has the private one.",
-        ),
-    ] = None,
-    rollback: Annotated[
-        bool, typer.Option("--rollback", help="Go back to the version before.")
-    ] = False,
-    no_downgrade: Annotated[
-        bool, typer.Option("--no-downgrade", help="Refuse to replace a newer version.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
-    ] = False,
-    max_latency: Annotated[
-        float,
-        typer.Option(min=0, metavar="MS", help="The most that half of the test's frames may take."),
-    ] = 1000.0,
-    max_memory: Annotated[
-        float, typer.Option(min=0, metavar="MB", help="The most memory that a run may take.")
-    ] = 500.0,
-    ssh_config: SshConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Put a model on a board: verified, tried there, switched to, and taken back if it fails."""
-    boards = list(hosts or [])
-    if rollback and not _is_model(model):
-        boards.insert(0, model)
-    if not boards:
-        raise typer.BadParameter("name a board after the model, such as pi@192.168.1.7")
-    from edge.devices import flash as flashing
-    from edge.devices.tables import flash_report
-
-    options = flashing.FlashOptions(
-        with_runtime=with_runtime, key=sign, no_downgrade=no_downgrade, dry_run=dry_run,
-        max_latency_ms=max_latency, max_memory_mb=max_memory, config=ssh_config,
-    )  # fmt: skip
-    if rollback:
-        done = flashing.rollback(boards[0], options)
-    else:
-        done = flashing.flash(model, boards[0], options, say=say)
-    print_result(done, flash_report, as_json)
-
-
-def _is_model(word: str) -> bool:
-    """Tell whether a word is a model, which --rollback does without, and not a board."""
-    from edge.modelfile import bundled_models
-
-    return word in bundled_models() or Path(word).exists()
 
 
 @devices.command("list", epilog="Example: edge devices list")

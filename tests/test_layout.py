@@ -26,6 +26,7 @@ FRONT_DOOR = (
     "edge/cli.py",
     "edge/cli_bench.py",
     "edge/cli_devices.py",
+    "edge/cli_flash.py",
     "edge/cli_run.py",
     "edge/extras.py",
     "edge/terminal.py",

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes an arm64 Debian that runs on this machine under emulation, with edge and its wheels in it.
+# Makes an arm64 Debian that runs on this machine under emulation, with edge and its wheels in it,
+# an ssh server, and a user "pi" who has nothing.
 #
 #     tests/board/make.sh FOLDER
 #
@@ -23,12 +24,13 @@ if [ ! -e /proc/sys/fs/binfmt_misc/register ]; then
 fi
 [ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || update-binfmts --enable qemu-aarch64
 
-if [ ! -e "$folder/made" ]; then
+if [ ! -e "$folder/made-with-ssh" ]; then
     rm -rf "$root"
-    debootstrap --arch=arm64 --variant=minbase --include=python3,python3-venv,ca-certificates \
-        bookworm "$root"
+    debootstrap --arch=arm64 --variant=minbase \
+        --include=python3,python3-venv,ca-certificates,openssh-server bookworm "$root"
     chroot "$root" python3 -m venv /edge
-    touch "$folder/made"
+    chroot "$root" useradd --create-home --shell /bin/bash --password '*' pi
+    touch "$folder/made-with-ssh"
 fi
 
 # The wheels of the board's own Python and processor, as a device without internet gets them.

@@ -56,7 +56,7 @@ def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
     """A function that starts a server: `start_device(folder, "its settings", PATH="…")`."""
     running = []
 
-    def start(folder: Path, *settings: str, **environment: str) -> Device:
+    def start(folder: Path, *settings: str, name: str = "board", **environment: str) -> Device:
         folder.mkdir(parents=True, exist_ok=True)
         port, root = free_port(), folder / "root"
         path = environment.pop("PATH", PATH)
@@ -74,7 +74,7 @@ def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
         known = f"[127.0.0.1]:{port} {(keys / 'host.pub').read_text()}"
         (folder / "known_hosts").write_text(known)
         (folder / "ssh_config").write_text(
-            f"Host board\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
             f"  IdentityFile {keys / 'user'}\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {folder / 'known_hosts'}\n  GlobalKnownHostsFile /dev/null\n"
         )
@@ -85,7 +85,7 @@ def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
             server = subprocess.Popen(command, stderr=log, start_new_session=True)
         running.append(server)
         wait_for(port, server, folder / "log")
-        return Device("board", folder / "ssh_config", root, server)
+        return Device(name, folder / "ssh_config", root, server)
 
     yield start
     for server in running:

@@ -1,0 +1,123 @@
+"""Many boards, each a real ssh server: a canary first, a report of all, a stop where many fail."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.devices.flash import FlashOptions, command_line, status
+from edge.devices.fleet import Fleet, flash_all
+from edge.errors import EdgeError
+
+PATH = f"{sys.base_prefix}/bin:/usr/bin:/bin"
+PROGRAMS = f"{PATH}:{Path(sys.executable).parent}"
+
+
+@pytest.fixture
+def start_fleet(start_device, need, tmp_path) -> Callable[..., Path]:
+    """A function that starts boards by name and environment, and returns a configuration of all."""
+    need("ansible")
+
+    def start(boards: dict[str, dict[str, str]]) -> Path:
+        devices = [start_device(tmp_path / name, name=name, **{"PATH": PROGRAMS, **given})
+                   for name, given in boards.items()]  # fmt: skip
+        config = tmp_path / "config"
+        config.write_text("".join(device.config.read_text() for device in devices))
+        return config
+
+    return start
+
+
+def told(bundle: Path, config: Path) -> list[str]:
+    return command_line(str(bundle), FlashOptions(config=config), rollback=False)
+
+
+def versions(config: Path, names: list[str]) -> dict[str, str | None]:
+    found = {name: status(name, config=config)["current"] for name in names}
+    return {name: one and one["version"] for name, one in found.items()}
+
+
+def test_all_are_flashed_but_those_that_fail(start_fleet, bundles) -> None:
+    names = [f"pi{number}" for number in range(5)]
+    broken = {"pi2": {"EDGE_DEVICE_ROOT": "/proc/edge"}, "pi4": {"PATH": PATH}}
+    config = start_fleet({name: broken.get(name, {}) for name in names})
+    report = flash_all(told(bundles[0], config), Fleet(hosts=names, parallel=4, stop_at=60))
+    assert list(report["hosts"]) == [f"board{number}" for number in range(5)]
+    assert (report["updated"], report["failed"], report["not_tried"]) == (3, 2, 0)
+    assert "0 MB are free for /proc/edge" in report["hosts"]["board2"]["error"]
+    assert "no edge that could run" in report["hosts"]["board4"]["error"]
+    assert report["hosts"]["board4"]["hint"] == "bring it as well: --with-runtime"
+    version = report["hosts"]["board0"]["version"]
+    assert versions(config, ["pi0", "pi1", "pi3"]) == dict.fromkeys(("pi0", "pi1", "pi3"), version)
+    # Those that have it already are told apart.
+    again = flash_all(told(bundles[0], config), Fleet(hosts=names[:2]))
+    assert (again["updated"], again["unchanged"]) == (0, 2)
+
+
+def test_a_canary_that_fails_stops_the_rest(start_fleet, bundles, tmp_path) -> None:
+    config = start_fleet({"first": {"PATH": PATH}, "second": {}, "third": {}})
+    inventory = tmp_path / "fleet.ini"
+    inventory.write_text("[boards]\nfirst\nsecond\nthird\n")
+    report = flash_all(told(bundles[0], config), Fleet(inventory=inventory))
+    assert (report["failed"], report["not_tried"], report["updated"]) == (1, 2, 0)
+    assert report["hosts"]["second"] is report["hosts"]["third"] is None
+    assert versions(config, ["second", "third"]) == {"second": None, "third": None}
+
+
+def test_an_inventory_names_users_and_ports(start_fleet, bundles, tmp_path) -> None:
+    config = start_fleet({"one": {}})
+    words = config.read_text().split()
+    port, user = words[words.index("Port") + 1], words[words.index("User") + 1]
+    config.write_text(config.read_text().replace("Host one\n", "Host *\n"))
+    inventory = tmp_path / "fleet.yaml"
+    inventory.write_text(
+        "all:\n  children:\n    kitchen:\n      hosts:\n        shelf:\n"
+        f"          ansible_host: 127.0.0.1\n          ansible_port: {port}\n"
+        f"          ansible_user: {user}\n"
+    )
+    report = flash_all(told(bundles[0], config), Fleet(inventory=inventory))
+    assert report["hosts"]["shelf"]["host"] == f"ssh://{user}@127.0.0.1:{port}"
+    assert report["updated"] == 1
+
+
+def test_inventories_that_are_none(need, tmp_path) -> None:
+    need("ansible")
+    with pytest.raises(EdgeError, match="there is no"):
+        flash_all([], Fleet(inventory=tmp_path / "none"))
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(EdgeError, match="has no hosts"):
+        flash_all([], Fleet(inventory=tmp_path / "empty"))
+
+
+def test_the_command_line(start_fleet, bundles) -> None:
+    config = start_fleet({"one": {}, "two": {"PATH": PATH}})
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "flash", str(bundles[0]), "one", "two"],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"EDGE_SSH_CONFIG": str(config), "ANSIBLE_FORKS": "x"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "1 updated, 1 failed" in done.stdout
+    assert "two: there is no edge that could run the model" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_fifty_boards_one_of_ten_failing(start_fleet, bundles) -> None:
+    names = [f"pi{number}" for number in range(50)]
+    failing = {name: {"EDGE_DEVICE_ROOT": "/proc/edge"} for name in names[7::10]}
+    config = start_fleet({name: failing.get(name, {}) for name in names})
+    report = flash_all(told(bundles[0], config), Fleet(hosts=names))
+    assert (report["updated"], report["failed"], report["not_tried"]) == (45, 5, 0)
+    for name, one in zip(names, report["hosts"].values(), strict=True):
+        if name in failing:
+            assert "0 MB are free for /proc/edge" in one["error"]
+        else:
+            assert one["changed"]
+    good = [name for name in names if name not in failing]
+    assert len(set(versions(config, good).values())) == 1
+    sys.stdout.write(f"\n{json.dumps({key: report[key] for key in report if key != 'hosts'})}\n")

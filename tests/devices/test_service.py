@@ -1,0 +1,180 @@
+"""A service on a booted systemd, in a container of its own, with no way out of its network."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.devices.flash import FlashOptions, flash, rollback, status
+from edge.errors import EdgeError
+
+pytestmark = [pytest.mark.device, pytest.mark.timeout(1800)]
+
+HERE = Path(__file__).resolve().parent
+MAKE = HERE.parent / "board" / "systemd.sh"
+DEMO = ("--demo", "--frames", "1000000000")
+
+
+@pytest.fixture(scope="module")
+def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return an ssh configuration with a host "box", booted and never flashed."""
+    folder = Path(os.environ.get("EDGE_BOX", Path.home() / ".cache" / "edge-box"))
+    subprocess.run(["bash", MAKE, folder], check=True)
+    root = folder / "root"
+    home = root / "home" / "pi"
+    shutil.rmtree(home / ".local", ignore_errors=True)
+    (root / "etc/systemd/system/edge.service").unlink(missing_ok=True)
+    (root / "etc/systemd/system/multi-user.target.wants/edge.service").unlink(missing_ok=True)
+    (home / ".ssh").mkdir(exist_ok=True)
+    shutil.copy(keys / "user.pub", home / ".ssh" / "authorized_keys")
+    for path in (home / ".ssh", home / ".ssh" / "authorized_keys"):
+        os.chown(path, 1000, 1000)
+        path.chmod(0o700)
+    shutil.copy(keys / "host", root / "etc/ssh/test_host")
+    (root / "etc/ssh/sshd_config.d/test.conf").write_text("HostKey /etc/ssh/test_host\nUsePAM no\n")
+    scratch = tmp_path_factory.mktemp("box")
+    with (scratch / "log").open("wb") as log:
+        container = subprocess.Popen(
+            ["systemd-nspawn", "--directory", root, "--boot", "--register=no", "--keep-unit",
+             "--private-network"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        yield reach(container.pid, keys, scratch)
+    finally:
+        container.terminate()
+        container.wait(60)
+
+
+def reach(container: int, keys: Path, scratch: Path) -> Path:
+    """Wait for the container's ssh server; return a configuration that leads to it."""
+    children = Path(f"/proc/{container}/task/{container}/children")
+    until(lambda: children.read_text().split())
+    init = children.read_text().split()[0]
+    way = f"nsenter --net=/proc/{init}/ns/net {sys.executable} {HERE / 'relay.py'}"
+    (scratch / "known").write_text(f"box {(keys / 'host.pub').read_text()}")
+    (scratch / "config").write_text(
+        f"Host box\n  User pi\n  HostKeyAlias box\n  IdentityFile {keys / 'user'}\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {scratch / 'known'}\n"
+        f"  ProxyCommand {way} {1 << 40} 127.0.0.1 22\n"
+    )
+    ready = ["ssh", "-F", scratch / "config", "box", "true"]
+    until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0)
+    return scratch / "config"
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def there(config: Path) -> Callable[[str], str]:
+    """A function that runs a command on the box and returns what it says."""
+
+    def there(command: str) -> str:
+        done = subprocess.run(
+            ["ssh", "-F", config, "box", command], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    return there
+
+
+def put(config: Path, model: str, **options) -> dict:
+    chosen = FlashOptions(config=config, window_s=3, **options)
+    return flash(model, "box", chosen, say=lambda sentence: None)
+
+
+def running(there: Callable[[str], str]) -> str:
+    """Return the version whose edge the service runs."""
+    process = there("systemctl show edge --property=MainPID --value")
+    words = there(f"tr '\\0' ' ' < /proc/{process}/cmdline")
+    return words.partition("/versions/")[2].partition("/")[0]
+
+
+@pytest.fixture(scope="module")
+def first(config: Path) -> str:
+    """The version that the service begins with."""
+    done = put(config, "default", with_runtime=True, service=DEMO)
+    assert done["use"]["frames"] > 10
+    return str(done["version"])
+
+
+def test_it_runs_as_a_user_who_may_little(first: str, there: Callable[[str], str]) -> None:
+    assert there("systemctl is-active edge; systemctl is-enabled edge") == "active\nenabled"
+    assert running(there) == first
+    process = there("systemctl show edge --property=MainPID --value")
+    assert there(f"ps -o user= -p {process} || stat -c %U /proc/{process}").split()[-1] == "pi"
+    exposure = there("systemd-analyze security edge.service --no-pager").splitlines()[-1]
+    assert float(exposure.split("edge.service:")[1].split()[0]) < 3.0
+    # Of its own folder versions and runtimes cannot be written, nor anything outside.
+    reach = f"sudo nsenter --target {process} --mount --setuid 1000 --setgid 1000"
+    for path in (".local/share/edge/versions/x", ".local/share/edge/runtimes/x", "x"):
+        assert there(f"{reach} touch /home/pi/{path} && echo written") == ""
+    assert there(f"{reach} touch /home/pi/.local/share/edge/home/x && echo written") == "written"
+
+
+def test_it_comes_back_when_it_is_killed_or_hangs(first: str, there: Callable[[str], str]) -> None:
+    before = there("systemctl show edge --property=MainPID --value")
+    there(f"sudo kill -9 {before}")
+    until(lambda: there("systemctl is-active edge") == "active"
+          and there("systemctl show edge --property=MainPID --value") != before)  # fmt: skip
+    before = there("systemctl show edge --property=MainPID --value")
+    there(f"sudo kill -STOP {before}")
+    until(lambda: there("systemctl show edge --property=MainPID --value") not in (before, "0"), 150)
+
+
+def test_another_version_takes_its_place_and_goes_again(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    done = put(config, "default-float32", with_runtime=True)
+    assert done["use"]["seconds"] >= 3
+    assert running(there) == done["version"] != first
+    back = rollback("box", FlashOptions(config=config, window_s=3))
+    assert back["version"] == first == running(there)
+
+
+def test_one_that_is_ill_is_taken_back(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    with pytest.raises(EdgeError, match=f"MB of memory, 20 are allowed; it is back at {first}"):
+        put(config, "default-float32", with_runtime=True, max_memory_mb=20)
+    assert running(there) == first
+    assert status("box", config=config)["journal"][-1]["event"] == "rolled back"
+
+
+def test_a_service_that_does_not_start_leaves_the_one_before(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    unit = there("cat /etc/systemd/system/edge.service")
+    with pytest.raises(EdgeError, match=r"does not start: .*camera"):
+        put(config, "default", with_runtime=True, service=("--camera", "7", "--until-lost"))
+    assert there("cat /etc/systemd/system/edge.service") == unit
+    assert running(there) == first
+
+
+def test_what_never_proved_itself_is_gone_after_a_power_cut(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    """As if the power had gone while the current version was on trial."""
+    before = status("box", config=config)["previous"]["version"]
+    words = json.dumps({"to": first, "from": before})
+    there(f"echo '{words}' > ~/.local/share/edge/trial; sudo systemctl restart edge")
+    assert running(there) == before
+    assert status("box", config=config)["journal"][-1]["why"].startswith("the service started")
+
+
+def test_without_sudo_there_is_no_service(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    there("sudo mv /etc/sudoers.d/pi /etc/sudoers.d/pi.off")
+    with pytest.raises(EdgeError, match="may not use sudo without a password"):
+        put(config, "default", with_runtime=True, service=DEMO)
