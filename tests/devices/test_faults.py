@@ -159,10 +159,8 @@ class Bench:
                 process.kill()
             else:
                 for victim in descendants(self.device.server.pid):
-                    try:
+                    with suppress(ProcessLookupError):
                         os.kill(victim, signal.SIGKILL)
-                    except ProcessLookupError:
-                        continue
             process.wait()
 
         return how
@@ -247,3 +245,27 @@ def test_two_hundred_and_every_change_of_the_disk(bench: Bench) -> None:
         else:
             bench.go_wrong(bench.process_killed_after(seconds, ("ours", "login")[kind - 1]))
     sys.stdout.write(f"\nkilled before each of {changes} changes, {others} times at random\n")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_runtime_that_is_half_installed_is_made_anew(device) -> None:
+    """Everything of the board is killed while wheels are sent and installed there."""
+    chance = random.Random(0)
+    command = [sys.executable, "-m", "edge", "flash", "default", "board", "--with-runtime"]
+    environment = os.environ | {"EDGE_SSH_CONFIG": str(device.config)}
+    for _ in range(12):
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        ):
+            time.sleep(chance.uniform(0.8, 9))
+            for victim in descendants(device.server.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+        found = status("board", config=device.config)["current"]
+        assert found is None or found["whole"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        words = [device.root / "current" / "edge", "run", "--demo", "--frames", "2"]
+        subprocess.run(words, check=True, capture_output=True)
+        shutil.rmtree(device.root)
