@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,12 +41,14 @@ class Board:
     Attributes:
         store: What edge keeps here.
         incoming: The bundle that comes; None for none.
+        work: A folder for this conversation; None until something was taken.
     """
 
     def __init__(self, root: str, data: BinaryIO, out: BinaryIO) -> None:
         chosen = root or os.environ.get("EDGE_DEVICE_ROOT") or _DEFAULT_ROOT
         self.store = Store(Path(chosen).expanduser().absolute())
         self.incoming = None  # type: Incoming | None
+        self.work = None  # type: str | None
         self.data = data
         self._out = out
 
@@ -82,12 +86,37 @@ def run(board: Board, arguments: list[str]) -> dict[str, Any]:
     if edge is None:
         return {"status": None}
     with subprocess.Popen(
-        [edge, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        [edge, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=board.work
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             board.answer(line=line.decode(errors="replace").rstrip("\n"))
     return {"status": process.returncode}
+
+
+def take(board: Board, files: list[list[Any]]) -> None:
+    """Take files to work with, each a name and a size, whose bytes follow one after the other.
+
+    They lie in the folder that `run` runs in, and are gone at the end of the conversation.
+    """
+    if board.work is None:
+        board.store.root.mkdir(parents=True, exist_ok=True)
+        board.work = tempfile.mkdtemp(prefix="work-", dir=str(board.store.root))
+    left = sum(size for _, size in files)
+    try:
+        for name, size in files:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise RefusedError(f"{name} leads outside", "send it under another name")
+            path = Path(board.work) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                while size and (block := board.data.read(min(size, 1 << 16))):
+                    size -= len(block)
+                    left -= len(block)
+                    file.write(block)
+    finally:
+        while left and (block := board.data.read(min(left, 1 << 16))):
+            left -= len(block)
 
 
 def begin(board: Board, patience_s: float) -> dict[str, Any]:
@@ -260,8 +289,8 @@ def trust(board: Board, key: str) -> None:
 REQUESTS: dict[str, Callable[..., Any]] = {
     one.__name__: one
     for one in (
-        probe, edge_version, run, begin, stage, receive, make, test, activate, rollback, status,
-        trust,
+        probe, edge_version, run, take, begin, stage, receive, make, test, activate, rollback,
+        status, trust,
     )
 }  # fmt: skip
 
@@ -272,19 +301,26 @@ def serve() -> None:
     hello = json.loads(data.readline())
     board = Board(hello["root"], data, out)
     board.answer(ready=hello["token"])
-    for line in data:
-        request = json.loads(line)
-        try:
-            done = REQUESTS[request.pop("do")](board, **request)
-        except RefusedError as error:
-            board.answer(error=error.message, hint=error.hint)
-        except EOFError:
-            return
-        except OSError as error:
-            place = error.filename or board.store.root
-            board.answer(
-                error=f"{place}: {error.strerror or error}",
-                hint="look at its disk, and at who may write there",
-            )
-        else:
-            board.answer(done=done)
+    try:
+        for line in data:
+            _answer(board, json.loads(line))
+    except EOFError:
+        return
+    finally:
+        if board.work is not None:
+            shutil.rmtree(board.work, ignore_errors=True)
+
+
+def _answer(board: Board, request: dict[str, Any]) -> None:
+    try:
+        done = REQUESTS[request.pop("do")](board, **request)
+    except RefusedError as error:
+        board.answer(error=error.message, hint=error.hint)
+    except OSError as error:
+        place = error.filename or board.store.root
+        board.answer(
+            error=f"{place}: {error.strerror or error}",
+            hint="look at its disk, and at who may write there",
+        )
+    else:
+        board.answer(done=done)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import threading
+import time
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +45,10 @@ _OPTIONS = (
 
 Hear = Callable[[dict[str, Any]], None]
 
+# What is said again once it is known to be the end.
+_ERROR = re.compile("(error|hint): ")
+_LOOKS, _LOOK_EVERY_S = 20, 0.1
+
 
 class UnreachableError(EdgeError):
     """The board could not be reached, or the connection to it was lost."""
@@ -74,13 +80,18 @@ class Session:
         config: An ssh configuration to use in place of the user's own.
         root: The folder that edge keeps on the board; by default its own `EDGE_DEVICE_ROOT`,
             else `~/.local/share/edge`.
+        hear_errors: Called with each line that goes to stderr there.
 
     Raises:
         UnreachableError: The board cannot be reached, or has no Python.
     """
 
-    def __init__(self, host: str, *, config: Path | None = None, root: str | None = None) -> None:
+    def __init__(
+        self, host: str, *, config: Path | None = None, root: str | None = None,
+        hear_errors: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         self.host = host
+        self._hear_errors = hear_errors
         self.sent = 0
         command = ssh_command(host, config=config)
         self._errors: deque[str] = deque(maxlen=50)
@@ -133,6 +144,20 @@ class Session:
             if hear is not None:
                 hear(answer)
 
+    def last_error(self) -> tuple[str, str]:
+        """Return the last error and hint that went to stderr there."""
+        found: dict[str, str] = {}
+        # They come another way than answers, and may still be on it.
+        for _ in range(_LOOKS):
+            for line in list(self._errors):
+                word, _, words = line.partition(": ")
+                found[word] = words
+            if {"error", "hint"} <= found.keys():
+                return found["error"], found["hint"]
+            time.sleep(_LOOK_EVERY_S)
+        last = self._errors[-1] if self._errors else "it ended without a word"
+        return last, f"try it there: ssh {shlex.quote(self.host)}"
+
     def close(self) -> None:
         """End the conversation; the board brings what it does to its end."""
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -179,6 +204,8 @@ class Session:
         with self._process.stderr as stream:
             for line in stream:
                 self._errors.append(line.decode(errors="replace").strip())
+                if self._hear_errors is not None and not _ERROR.match(self._errors[-1]):
+                    self._hear_errors(self._errors[-1])
 
     def _lost(self) -> UnreachableError:
         """Return why the board no longer answers, in words."""

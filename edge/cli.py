@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from edge import extras
 from edge.cli_bench import bench
-from edge.cli_devices import devices, doctor
+from edge.cli_devices import devices, doctor, evaluate_there
 from edge.cli_flash import flash
 from edge.cli_run import run
 from edge.errors import EdgeError
@@ -27,6 +27,7 @@ from edge.options import (
     DetectorOption,
     DeterministicOption,
     EpochsOption,
+    HostOption,
     IoType,
     JsonOption,
     KindsOption,
@@ -38,6 +39,7 @@ from edge.options import (
     RuntimeOption,
     SeedOption,
     Split,
+    SshConfigOption,
     SubsetOption,
     TeachersOption,
     ThreadsOption,
@@ -299,9 +301,15 @@ def evaluate(
             help="Draw scores, mistakes, both crops, and what size and tilt of a face do.",
         ),
     ] = None,
+    host: HostOption = None,
+    ssh_config: SshConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how right a model is on labelled pictures; of a run folder, keep it in there."""
+    if host is not None:
+        evaluate_there(model, data, dataset, split, crop, detector, runtime, threads, plots, host,
+                       ssh_config, as_json)  # fmt: skip
+        return
     count = thread_count(threads)
     subject = _open_subject(Path(model), runtime, count)
     folder = Path(model) if (Path(model) / "model.keras").is_file() else None

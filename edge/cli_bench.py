@@ -12,6 +12,7 @@ from edge.options import (
     BenchResumeOption,
     DevicesOption,
     FramesOption,
+    HostOption,
     JsonOption,
     ModelsOption,
     PageOption,
@@ -19,6 +20,7 @@ from edge.options import (
     ResultsOption,
     RuntimesOption,
     SoakOption,
+    SshConfigOption,
     SuiteArgument,
     ThreadCountsOption,
     thread_count,
@@ -67,15 +69,26 @@ def measure(
     html: PageOption = None,
     resume: BenchResumeOption = False,
     soak: SoakOption = None,
+    host: HostOption = None,
+    ssh_config: SshConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure networks, detectors, the pipeline and training, with all samples kept.
 
     See also: edge bench compare A.json B.json, edge bench report FILE.json.
     """
+    if host is not None and (resume or data is not None):
+        raise typer.BadParameter("--host does without --resume and --data")
     from edge.benchmarks import files, job
 
     place = files.results_file(out, suite if soak is None else "soak", html, resume=resume)
+    if host is not None:
+        given = {"--device": device, "--runtime": runtime, "--threads": threads,
+                 "--frames": frames, "--soak": soak}  # fmt: skip
+        words = [*([suite] if suite else []), *_options(given)]
+        document = _measure_there(words, model, host, ssh_config, place)
+        _show(document, files.write_reports(document, place, html), as_json)
+        return
     request = job.request(
         suite, models=model, devices=device, runtimes=runtime, frames=frames, data=data,
         threads=[thread_count(count.strip()) for count in threads.split(",")] if threads else [],
@@ -128,6 +141,24 @@ def report(
 
     document = read_results(results)
     _show(document, files.write_reports(document, results, html), as_json)
+
+
+def _measure_there(
+    words: list[str], models: str | None, host: str, config: Path | None, place: Path
+) -> "Document":
+    """Measure on a board, and keep the results here."""
+    from edge.benchmarks.bench import write
+    from edge.benchmarks.results import read_results
+    from edge.devices.there import bench_there
+
+    write(bench_there(words, models, host=host, config=config, say=say), place)
+    return read_results(place)
+
+
+def _options(given: dict[str, Any]) -> list[str]:
+    """Return options as they are typed, without those that were not."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return [word for name, value in chosen.items() for word in (name, str(value))]
 
 
 def _show(document: "Document", written: dict[str, Path], as_json: bool) -> None:

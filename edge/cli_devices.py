@@ -51,6 +51,23 @@ def doctor(
         raise typer.Exit(1)
 
 
+def evaluate_there(
+    model: str, data: Path, dataset: str, split: str, crop: str, detector: str | None,
+    runtime: str, threads: str, plots: Path | None, host: str, config: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure a model on a board; the arguments are those of `edge evaluate`."""
+    if plots is not None:
+        raise typer.BadParameter("--host does without --plots")
+    from edge.devices import there
+    from edge.runtime.screen import evaluation_table
+
+    options = ["--crop", crop, "--runtime", runtime, "--threads", threads]
+    options += ["--detector", detector] if detector else []
+    result = there.evaluate_there(model, data, kind=dataset, split=split, options=options,
+                                  host=host, config=config, say=say)  # fmt: skip
+    print_result(result, evaluation_table, as_json)
+
+
 @devices.command("list", epilog="Example: edge devices list")
 def devices_list(as_json: JsonOption = False) -> None:
     """List the boards that are known."""

@@ -51,6 +51,10 @@ SshConfigOption = Annotated[
         help="An ssh configuration in place of your own, as `ssh -F`.",
     ),
 ]
+HostOption = Annotated[
+    str | None,
+    typer.Option("--host", metavar="HOST", help="Measure on a board, as ssh takes it."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine output, and nothing else.")]
 
 

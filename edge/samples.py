@@ -54,10 +54,19 @@ class Sample:
         """
         if self.member is None:
             return read_picture(self.path)
-        name = f"{self.file}:{self.member}"
+        return decode_picture(self.content(), f"{self.file}:{self.member}")
+
+    def content(self) -> bytes:
+        """Return the bytes of the picture's file, or of the member of its zip.
+
+        Raises:
+            EdgeError: They cannot be read.
+        """
         try:
+            if self.member is None:
+                return self.path.read_bytes()
             with _archive_lock:
-                data = _archive(self.file, os.getpid()).read(self.member)
+                return _archive(self.file, os.getpid()).read(self.member)
         except (
             OSError,
             KeyError,
@@ -67,8 +76,9 @@ class Sample:
             zipfile.BadZipFile,
             zlib.error,
         ) as error:
-            raise EdgeError(f"cannot read {name}: {error}", "copy the zip again") from error
-        return decode_picture(data, name)
+            name = self.file if self.member is None else f"{self.file}:{self.member}"
+            hint = "check the file" if self.member is None else "copy the zip again"
+            raise EdgeError(f"cannot read {name}: {error}", hint) from error
 
 
 def place_name(place: Place) -> str:

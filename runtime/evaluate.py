@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge.datasets import IDENTITY, Dataset, load
 from edge.identities import identities_of
 from edge.measure import wilson
+from edge.picked import is_picked, read_picked
 from edge.progress import progress as progress_of
 from edge.runtime.detectors import create_detector, other_than_trained
 from edge.runtime.identity import identity_scores
@@ -46,7 +47,7 @@ def evaluate_subject(
     Raises:
         EdgeError: The data cannot be used.
     """
-    pictures = _load(subject, data, kind).only(split)
+    pictures = pictures_for(subject.task, subject.attributes, data, kind).only(split)
     for finding, number in pictures.findings.items():
         warn(f"{pictures.name}: {number:,} {finding}")
     name = detector or subject.contract.detector
@@ -65,10 +66,23 @@ def evaluate_subject(
     return about | {"crop": crop, "detector": name} | scores
 
 
-def _load(subject: Subject, data: Path, kind: str) -> Dataset:
-    if subject.task == "identity":
-        return identities_of(data, kind, subject.attributes)
-    return load(data, kind, wanted=subject.attributes)
+def pictures_for(task: str, attributes: Sequence[str], data: Path, kind: str) -> Dataset:
+    """Load the labelled pictures that a classifier can be measured on.
+
+    Args:
+        task: Of the classifier.
+        attributes: Its outputs.
+        data: The folder, or one of pictures that another machine picked.
+        kind: As `evaluate_subject`.
+
+    Raises:
+        EdgeError: The data cannot be used.
+    """
+    if is_picked(data):
+        return read_picked(data)
+    if task == "identity":
+        return identities_of(data, kind, attributes)
+    return load(data, kind, wanted=attributes)
 
 
 def scores_of(judgement: Judgement, thresholds: Sequence[float]) -> dict[str, Any]:
