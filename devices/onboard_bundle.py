@@ -24,6 +24,7 @@ from edge.devices.onboard_store import (
     Store,
     altered,
     digest,
+    is_runtime_whole,
     is_whole,
     remove_tree,
     sync,
@@ -105,7 +106,7 @@ class Incoming:
         wanted = self.words["runtime"]
         if wanted is None:
             return (version / "runtime" / "bin" / "edge").exists()
-        return (version / "runtime" / "complete").exists()
+        return is_runtime_whole(version / "runtime")
 
     def clear_staging(self) -> None:
         """Make the folder of what arrives, without what belongs to another bundle."""
@@ -221,7 +222,7 @@ class Incoming:
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the files that this board needs: no wheels where they are installed."""
         runtime = self.words["runtime"]
-        done = runtime and (self._store.runtimes / runtime["digest"] / "complete").exists()
+        done = runtime and is_runtime_whole(self._store.runtimes / runtime["digest"])
         return {
             name: entry
             for name, entry in self.files.items()

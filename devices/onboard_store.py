@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
+COMPLETE = "complete"
 # A flash takes minutes where wheels are installed.
 _BLOCK = 1 << 20
 _MOST_JOURNAL = 1 << 20
@@ -226,6 +227,37 @@ def verify(folder: Path) -> None:
     for name in sorted(expected | _present(folder) - {MANIFEST, SIGNATURE, "runtime"}):
         if name not in expected or digest(folder / name) != files[name]["sha256"]:
             raise altered(name)
+
+
+def finish_runtime(folder: Path) -> None:
+    """Say of a virtual environment that it is complete."""
+    # Much faster than file by file, and there are thousands.
+    os.sync()
+    with (folder / COMPLETE).open("w") as file:
+        file.write(_outline(folder))
+        file.flush()
+        os.fsync(file.fileno())
+    sync(folder)
+
+
+def is_runtime_whole(folder: Path) -> bool:
+    """Tell whether a virtual environment is complete, and no file of it is missing or cut short."""
+    try:
+        return (folder / COMPLETE).read_text() == _outline(folder)
+    except OSError:
+        return False
+
+
+def _outline(folder: Path) -> str:
+    """Return a digest of the names and sizes of the files below a folder, but for bytecode."""
+    found = []
+    for place, folders, names in os.walk(str(folder)):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = Path(place) / name
+            if name != COMPLETE:
+                found.append(f"{path.relative_to(folder)} {path.lstat().st_size}")
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
 
 
 def is_whole(folder: Path) -> bool:

@@ -17,8 +17,9 @@ from edge.devices.onboard_store import (
     Store,
     altered,
     digest,
+    finish_runtime,
+    is_runtime_whole,
     remove_tree,
-    sync,
 )
 
 # Of one program; an emulated board takes half a minute to start one.
@@ -35,7 +36,7 @@ def install(store: Store, words: dict[str, Any]) -> None:
     """
     runtime = words["runtime"]
     folder = store.runtimes / runtime["digest"]
-    if (folder / "complete").exists():
+    if is_runtime_whole(folder):
         return
     remove_tree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,7 @@ def install(store: Store, words: dict[str, Any]) -> None:
         "install the wheels",
     )  # fmt: skip
     _run([str(folder / "bin" / "edge"), "--version"], "run what was installed")
-    os.sync()
-    (folder / "complete").touch()
-    sync(folder)
+    finish_runtime(folder)
     remove_tree(wheels)
 
 

@@ -100,6 +100,8 @@ class Session:
             self._process = subprocess.Popen(
                 [*command, f"python3 -I -u -c {shlex.quote(_BOOT)}"], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                # Nor may the ssh of a jump host, which does not heed BatchMode.
+                env=os.environ | {"SSH_ASKPASS_REQUIRE": "never"},
             )  # fmt: skip
         except FileNotFoundError as error:
             raise EdgeError("there is no ssh", "install OpenSSH's client") from error

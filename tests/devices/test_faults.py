@@ -269,3 +269,22 @@ def test_a_runtime_that_is_half_installed_is_made_anew(device) -> None:
         words = [device.root / "current" / "edge", "run", "--demo", "--frames", "2"]
         subprocess.run(words, check=True, capture_output=True)
         shutil.rmtree(device.root)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_runtime_that_lost_a_file_is_made_anew(device) -> None:
+    options = FlashOptions(config=device.config, with_runtime=True)
+
+    def put() -> dict:
+        return flash("default", "board", options, say=lambda sentence: None)
+
+    first = put()
+    [lost] = device.root.glob("runtimes/*/lib/python3*/site-packages/numpy/__init__.py")
+    lost.unlink()
+    again = put()
+    assert lost.exists()
+    assert again["changed"]
+    assert again["sent_bytes"] < 200_000
+    assert first["version"] != again["version"]
+    assert not put()["changed"]
