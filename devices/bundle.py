@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from edge.modelfile import read_model, resolve_model
 # The detectors that MediaPipe wraps are the same files.
 _SAME = {"mediapipe": "blazeface"}
 _KEPT = 8
+_YOUNG_S = 3600
 
 LAUNCHER = b"""#!/bin/sh
 # Runs the edge of this version, with its model and what it needs beside it.
@@ -56,6 +58,14 @@ class Bundle:
         """Return the file with a digest."""
         files = self.words["files"]
         return self.folder / next(key for key in files if files[key]["sha256"] == sha256)
+
+    def signed(self, key: Path) -> "Bundle":
+        """Return the same bundle with a signature by another key.
+
+        Raises:
+            EdgeError: The key does not sign.
+        """
+        return replace(self, signature=sign(self.folder / MANIFEST, key))
 
     def size(self, *, wheels: bool) -> int:
         """Return the bytes of its wheels, or of all else."""
@@ -105,9 +115,10 @@ def read_bundle(folder: Path) -> Bundle:
         EdgeError: A file is missing or not what the manifest says, or a name leads outside.
     """
     try:
-        text = (folder / MANIFEST).read_text("utf-8")
+        # Not as text, which would change line ends that were signed.
+        text = (folder / MANIFEST).read_bytes().decode()
         signature = folder / SIGNATURE
-        signed = signature.read_text("utf-8") if signature.exists() else None
+        signed = signature.read_bytes().decode() if signature.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise EdgeError(f"{folder} is no bundle: {error}", "give a model, or a bundle") from error
     try:
@@ -148,12 +159,31 @@ def sign(file: Path, key: Path) -> str:
     return done.stdout.decode()
 
 
+def public_key(file: Path) -> str:
+    """Return the kind and the key in a file of ssh.
+
+    Raises:
+        EdgeError: It is no public key.
+    """
+    try:
+        words = file.read_text("utf-8").split()[:2]
+        done = subprocess.run(
+            ["ssh-keygen", "-l", "-f", str(file)], capture_output=True, check=False
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise EdgeError(f"cannot read {file}: {error}", "name a public key, *.pub") from error
+    if done.returncode or len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
+        raise EdgeError(f"{file} is no public key of ssh", "name the file that ends with .pub")
+    return " ".join(words)
+
+
 def _fill(folder: Path, model: str, runtime: Runtime | None) -> dict[str, Any]:
     """Put all files of a bundle into a folder, and return its manifest."""
     source = resolve_model(model)
     read = read_model(source)
     detector = _SAME.get(read.card.contract.detector, read.card.contract.detector)
-    _put(folder / "model.tflite", source)
+    # A copy: it is the user's, who may write it anew in its place.
+    shutil.copyfile(source, folder / "model.tflite")
     for name in ("demo", *([detector] if detector in assets() else [])):
         _put(folder / "assets" / assets()[name].file, fetch(name))
     (folder / "edge").write_bytes(LAUNCHER)
@@ -199,5 +229,8 @@ def _put(path: Path, source: Path) -> None:
 def _forget_old(whole: Path) -> None:
     """Keep the newest bundles alone; wheels stand in each of them, but once on the disk."""
     found = [path for path in whole.iterdir() if path.is_dir() and path.name[0] != "."]
+    now = time.time()
     for old in sorted(found, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        if now - old.stat().st_mtime < _YOUNG_S:  # it may be on its way to a board
+            continue
         shutil.rmtree(old, ignore_errors=True)

@@ -8,12 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from edge.devices.bundle import Bundle, make_bundle, read_bundle
+from edge.devices.bundle import Bundle, make_bundle, public_key, read_bundle
 from edge.devices.onboard_store import MANIFEST
 from edge.devices.preflight import preflight
-from edge.devices.reach import Session
+from edge.devices.reach import Session, UnreachableError
 from edge.devices.wheels import runtime_for
 from edge.errors import EdgeError
+from edge.modelfile import bundled_models
 from edge.progress import progress, waiting
 
 Say = Callable[[str], None]
@@ -70,7 +71,8 @@ def flash(model: str, host: str, options: FlashOptions, *, say: Say) -> dict[str
     begun = time.monotonic()
     with Session(host, config=options.config) as session:
         facts = session.ask("probe")
-        _require(facts, host, needs_mb=_SPARE_MB)
+        # What a flash that was cut off left behind is cleaned up first, and makes room.
+        _require(facts, host, needs_mb=0)
         bundle = _bundle(model, facts, options)
         if bundle.words["runtime"] is None and facts["edge"] is None:
             raise EdgeError(
@@ -111,11 +113,9 @@ def command_line(model: str, options: FlashOptions, *, rollback: bool) -> list[s
         EdgeError: It cannot be made.
     """
     words = [
-        "--max-latency",
-        f"{options.max_latency_ms}",
-        "--max-memory",
-        f"{options.max_memory_mb}",
-    ]
+        "--max-latency", f"{options.max_latency_ms}", "--max-memory", f"{options.max_memory_mb}",
+        "--health-window", f"{options.window_s}",
+    ]  # fmt: skip
     if options.config is not None:
         words += ["--ssh-config", str(options.config.absolute())]
     if rollback:
@@ -125,11 +125,11 @@ def command_line(model: str, options: FlashOptions, *, rollback: bool) -> list[s
     words += [flag for flag, given in flags.items() if given]
     if options.service is not None:
         words += ["--service", "--run-options", shlex.join(options.service)]
-    if not options.with_runtime:
-        return [str(_bundle(model, {}, options).folder.absolute()), *words]
     if options.key is not None:
         words += ["--sign", str(options.key.absolute())]
-    return [str(Path(model).absolute()) if Path(model).exists() else model, *words]
+    if not options.with_runtime:
+        return [str(_bundle(model, {}, options).folder.absolute()), *words]
+    return [model if model in bundled_models() else str(Path(model).absolute()), *words]
 
 
 def status(host: str, *, config: Path | None = None) -> dict[str, Any]:
@@ -144,15 +144,10 @@ def trust(host: str, key: Path, *, config: Path | None = None) -> None:
     Raises:
         EdgeError: The file is no public key of ssh.
     """
-    try:
-        words = key.read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeError(f"cannot read {key}: {error}", "name a public key, *.pub") from error
-    if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
-        raise EdgeError(f"{key} is no public key of ssh", "name the file that ends with .pub")
+    words = public_key(key)
     with Session(host, config=config) as session:
         session.ask("begin", patience_s=0)
-        session.ask("trust", key=" ".join(words[:2]))
+        session.ask("trust", key=words)
 
 
 def _require(facts: dict[str, Any], host: str, *, needs_mb: float) -> None:
@@ -165,7 +160,10 @@ def _require(facts: dict[str, Any], host: str, *, needs_mb: float) -> None:
 
 def _bundle(model: str, facts: dict[str, Any], options: FlashOptions) -> Bundle:
     if (Path(model) / MANIFEST).is_file():
-        return read_bundle(Path(model))
+        bundle = read_bundle(Path(model))
+        if options.with_runtime and bundle.words["runtime"] is None:
+            raise EdgeError(f"the bundle {model} has no runtime", "give the model instead of it")
+        return bundle if options.key is None else bundle.signed(options.key)
     runtime = runtime_for(facts) if options.with_runtime else None
     with waiting("making the bundle"):
         return make_bundle(model, runtime=runtime, key=options.key)
@@ -254,7 +252,15 @@ def _send(session: Session, bundle: Bundle, missing: list[dict[str, Any]]) -> No
         for file in missing:
             with bundle.path_of(file["sha256"]).open("rb") as body:
                 body.seek(file["offset"])
-                session.ask(
-                    "receive", sha256=file["sha256"], offset=file["offset"],
-                    size=file["size"] - file["offset"], body=body, advance=advance,
-                )  # fmt: skip
+                asked = {"sha256": file["sha256"], "body": body, "advance": advance}
+                try:
+                    session.ask("receive", offset=file["offset"],
+                                size=file["size"] - file["offset"], **asked)  # fmt: skip
+                except UnreachableError:
+                    raise
+                except EdgeError:
+                    if not file["offset"]:
+                        raise
+                    # The half that waited there was spoiled meanwhile.
+                    body.seek(0)
+                    session.ask("receive", offset=0, size=file["size"], **asked)

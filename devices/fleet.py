@@ -23,12 +23,17 @@ from edge.errors import EdgeError
 from edge.progress import progress
 
 _LOOK_EVERY_S = 0.2
+# Set for what a fleet starts, which never is a fleet.
+_CHILD = "EDGE_FLEET_CHILD"
+# The connection to a board is that of `edge flash`, whatever an inventory says of it.
+_LOCAL = {"ansible_connection": "local", "ansible_become": False}
 # A host of an inventory as ssh takes it: an alias as it is, or with the user and port given there.
 _DESTINATION = (
     "{% if edge_host is defined %}{{ edge_host }}"
     "{% elif ansible_user is defined or ansible_port is defined %}"
     "ssh://{{ (ansible_user ~ '@') if ansible_user is defined else '' }}"
-    "{{ ansible_host | default(inventory_hostname) }}"
+    "{% set name = ansible_host | default(inventory_hostname) %}"
+    "{{ '[' ~ name ~ ']' if ':' in name else name }}"
     "{{ (':' ~ ansible_port) if ansible_port is defined else '' }}"
     "{% else %}{{ ansible_host | default(inventory_hostname) }}{% endif %}"
 )
@@ -65,6 +70,8 @@ def flash_all(arguments: Sequence[str], fleet: Fleet) -> dict[str, Any]:
     Raises:
         EdgeError: Ansible is not installed, or the inventory has no hosts.
     """
+    if os.environ.get(_CHILD):
+        raise EdgeError("a board of a fleet is none of its own", "flash one board at a time")
     if find_spec("ansible") is None:
         raise EdgeError("ansible is not installed here", "pip install 'edge-tflite[fleet]'")
     with tempfile.TemporaryDirectory() as scratch:
@@ -75,7 +82,8 @@ def flash_all(arguments: Sequence[str], fleet: Fleet) -> dict[str, Any]:
             raise EdgeError(f"{inventory} has no hosts", "name at least one board in it")
         (folder / "reports").mkdir()
         _play(folder, inventory, arguments, fleet, len(names))
-        reports = {name: _report(folder / "reports", name) for name in names}
+        given = dict(zip(names, dict.fromkeys(fleet.hosts), strict=False))
+        reports = {given.get(name, name): _report(folder / "reports", name) for name in names}
     return {"hosts": reports, **_counted(reports)}
 
 
@@ -119,16 +127,14 @@ def _play(
 ) -> None:
     """Go through the boards, and show how many are done."""
     flash = shlex.join([sys.executable, "-m", "edge", "flash", *arguments, "--json", "--"])
-    report = f"{folder}/reports/{{{{ report }}}}"
+    report = f"{_raw(shlex.quote(str(folder / 'reports')))}/{{{{ report }}}}"
     command = (
-        f"{{% raw %}}{flash}{{% endraw %}} {{{{ destination | quote }}}} > {report}.json "
+        f"{_raw(flash)} {{{{ destination | quote }}}} > {report}.json "
         f"2> {report}.err; status=$?; echo $status > {report}.status; exit $status"
     )
     play = {
         "hosts": "all",
         "gather_facts": False,
-        # The connection to the board is that of `edge flash`.
-        "connection": "local",
         "serial": [1, fleet.parallel],
         "max_fail_percentage": fleet.stop_at,
         "vars": {"destination": _DESTINATION, "report": "{{ inventory_hostname | hash('sha1') }}"},
@@ -140,8 +146,9 @@ def _play(
         (folder / "ansible.log").open("w") as log,
         subprocess.Popen(
             [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "--forks",
-             str(fleet.parallel), str(folder / "play.json")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(folder),
+             str(fleet.parallel), "-e", json.dumps(_LOCAL), str(folder / "play.json")],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=_environment(folder) | {_CHILD: "1"},
         ) as process,
     ):  # fmt: skip
         seen = 0
@@ -156,6 +163,11 @@ def _play(
     if not seen:
         said = " ".join((folder / "ansible.log").read_text().split())[-300:]
         raise EdgeError(f"ansible did not begin: {said}", "check the inventory")
+
+
+def _raw(words: str) -> str:
+    """Hide words from Ansible's templates."""
+    return f"{{% raw %}}{words}{{% endraw %}}"
 
 
 def _report(folder: Path, name: str) -> dict[str, Any] | None:

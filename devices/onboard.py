@@ -8,61 +8,42 @@ library alone, and old Pythons can read them, if only to tell that they are too 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from edge.devices.onboard_bundle import SIGNERS, Incoming
+from edge.devices.onboard_board import Board, Impatient
+from edge.devices.onboard_bundle import (
+    IDENTITY,
+    NAMESPACE,
+    SIGNERS,
+    Incoming,
+    check_signature,
+)
 from edge.devices.onboard_probe import facts, find_edge, version
 from edge.devices.onboard_service import Service
-from edge.devices.onboard_store import RefusedError, Store, is_whole, verify
+from edge.devices.onboard_store import (
+    MANIFEST,
+    SIGNATURE,
+    RefusedError,
+    Store,
+    is_runtime_whole,
+    is_whole,
+    verify,
+)
 from edge.devices.onboard_trial import install, smoke, use
 
-_DEFAULT_ROOT = "~/.local/share/edge"
+# Of who holds the store; a newcomer waits a little longer.
+_SILENCE_S = 45
 _JOURNAL = 20
-
-
-class Board:
-    """The machine that this runs on, and the line to who asks.
-
-    Args:
-        root: The folder that edge keeps; "" for `EDGE_DEVICE_ROOT`, or the default.
-        data: Requests, and the bytes of files.
-        out: Where answers go.
-
-    Attributes:
-        store: What edge keeps here.
-        incoming: The bundle that comes; None for none.
-        work: A folder for this conversation; None until something was taken.
-    """
-
-    def __init__(self, root: str, data: BinaryIO, out: BinaryIO) -> None:
-        chosen = root or os.environ.get("EDGE_DEVICE_ROOT") or _DEFAULT_ROOT
-        self.store = Store(Path(chosen).expanduser().absolute())
-        self.incoming = None  # type: Incoming | None
-        self.work = None  # type: str | None
-        self.data = data
-        self._out = out
-
-    def answer(self, **words: Any) -> None:
-        """Write one line; who has gone hears no more, and what is begun is brought to its end."""
-        with suppress(OSError):
-            self._out.write(json.dumps(words).encode() + b"\n")
-            self._out.flush()
-
-    @property
-    def bundle(self) -> Incoming:
-        """The bundle that comes."""
-        assert self.incoming is not None
-        return self.incoming
 
 
 def probe(board: Board) -> dict[str, Any]:
@@ -100,7 +81,7 @@ def take(board: Board, files: list[list[Any]]) -> None:
     They lie in the folder that `run` runs in, and are gone at the end of the conversation.
     """
     if board.work is None:
-        board.store.root.mkdir(parents=True, exist_ok=True)
+        board.store.claim()
         board.work = tempfile.mkdtemp(prefix="work-", dir=str(board.store.root))
     left = sum(size for _, size in files)
     try:
@@ -122,6 +103,9 @@ def take(board: Board, files: list[list[Any]]) -> None:
 def begin(board: Board, patience_s: float) -> dict[str, Any]:
     """Take the store for this conversation, and end what an interrupted one left behind.
 
+    From now on who asks has to go on asking: one who is silent is taken for dead, so that the
+    store is free for others.
+
     Returns:
         The version that is current, and the one that was taken back since it never proved itself.
     """
@@ -133,6 +117,7 @@ def begin(board: Board, patience_s: float) -> dict[str, Any]:
             )
         board.answer(waiting=other["held"])
         time.sleep(1)
+    board.data = Impatient(board.data, _SILENCE_S)
     board.store.clean()
     left = board.store.trial()
     current = board.store.end_trial(good=False, why="the flash was interrupted")
@@ -176,9 +161,10 @@ def receive(board: Board, sha256: str, offset: int, size: int) -> None:
 
 def make(board: Board) -> str:
     """Make a version of what has arrived, with its runtime; return its name."""
+    runtime = None
     if board.bundle.words["runtime"] is not None:
-        install(board.store, board.bundle.words)
-    return board.bundle.assemble()
+        runtime = install(board.store, board.bundle.words)
+    return board.bundle.assemble(runtime)
 
 
 def test(board: Board, name: str, max_latency_ms: float) -> dict[str, Any]:
@@ -230,17 +216,27 @@ def activate(
             used = unit.prove(seconds=window_s, max_memory_mb=max_memory_mb)
         else:
             used = use(board.store, max_memory_mb=max_memory_mb)
-    except RefusedError as error:
-        on_trial = board.store.trial() is not None
-        current = board.store.end_trial(good=False, why=error.message)
-        if runs:
-            unit.restore()
-        board.store.prune()
-        back = f"; it is back at {current}" if current else "; nothing ran there before"
-        raise RefusedError(error.message + (back if on_trial else ""), error.hint) from None
+    except Exception as error:  # whatever it is, the version has not proven itself
+        raise _taken_back(board, unit if runs else None, error) from error
     board.store.end_trial(good=True)
     board.store.prune()
     return {"current": name, "use": used}
+
+
+def _taken_back(board: Board, unit: Service | None, error: Exception) -> RefusedError:
+    """Go back from a version that failed, and say why and where to."""
+    why = error.message if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+    hint = error.hint if isinstance(error, RefusedError) else "look at the board's disk and log"
+    on_trial = board.store.trial() is not None
+    try:
+        current = board.store.end_trial(good=False, why=why)
+    finally:
+        if unit is not None:
+            unit.restore()
+    with suppress(OSError):
+        board.store.prune()
+    back = f"; it is back at {current}" if current else "; nothing ran there before"
+    return RefusedError(why + (back if on_trial else ""), hint)
 
 
 def rollback(
@@ -250,7 +246,13 @@ def rollback(
     before = board.store.pointed("previous")
     if before is None or before == board.store.pointed("current"):
         raise RefusedError("there is no version before this one", "flash the one that you want")
-    verify(board.store.version(before))
+    version = board.store.version(before)
+    verify(version)
+    signature = version / SIGNATURE
+    check_signature(
+        board.store.root / SIGNERS, (version / MANIFEST).read_bytes(),
+        signature.read_text() if signature.exists() else None,
+    )  # fmt: skip
     tested = smoke(board.store, before, max_latency_ms=max_latency_ms)
     return {"smoke": tested, **activate(board, before, max_memory_mb, window_s, None)}
 
@@ -261,7 +263,7 @@ def status(board: Board) -> dict[str, Any]:
     for link in ("current", "previous"):
         name = board.store.pointed(link)
         words = board.store.manifest(name) if name else None
-        whole = name is not None and is_whole(board.store.version(name))
+        whole = name is not None and _is_whole(board.store, link)
         told = {key: words[key] for key in ("model", "release")} if words else {}
         found[link] = {"version": name, "whole": whole, **told} if name else None
     return {
@@ -274,10 +276,15 @@ def status(board: Board) -> dict[str, Any]:
     }
 
 
+def _is_whole(store: Store, link: str) -> bool:
+    """Tell whether a version is complete, and what it runs in."""
+    runtime = store.runtime_of(link)
+    whole = runtime is None or is_runtime_whole(store.runtimes / runtime)
+    return whole and is_whole(store.root / link) and (store.root / link / "runtime").exists()
+
+
 def trust(board: Board, key: str) -> None:
     """Let bundles come that are signed with a key, and from now on none that is not signed."""
-    from edge.devices.onboard_bundle import IDENTITY, NAMESPACE
-
     line = f'{IDENTITY} namespaces="{NAMESPACE}" {key}'
     path = board.store.root / SIGNERS
     kept = path.read_text().splitlines() if path.exists() else []
@@ -302,7 +309,7 @@ def serve() -> None:
     board = Board(hello["root"], data, out)
     board.answer(ready=hello["token"])
     try:
-        for line in data:
+        while line := board.data.readline():
             _answer(board, json.loads(line))
     except EOFError:
         return
@@ -322,5 +329,10 @@ def _answer(board: Board, request: dict[str, Any]) -> None:
             error=f"{place}: {error.strerror or error}",
             hint="look at its disk, and at who may write there",
         )
+    except EOFError:
+        raise
+    except Exception as error:  # a bug is told of, and its traceback goes to stderr
+        traceback.print_exc()
+        board.answer(error=f"{type(error).__name__}: {error}", hint="this is a bug: report it")
     else:
         board.answer(done=done)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edge.devices.onboard_probe import find_installed
 from edge.devices.onboard_store import (
     MANIFEST,
     SIGNATURE,
@@ -24,6 +25,7 @@ from edge.devices.onboard_store import (
     Store,
     altered,
     digest,
+    is_manifest,
     is_runtime_whole,
     is_whole,
     remove_tree,
@@ -103,9 +105,12 @@ class Incoming:
 
     def has_runtime(self, version: Path) -> bool:
         """Tell whether a version has the runtime that it wants."""
-        wanted = self.words["runtime"]
-        if wanted is None:
-            return (version / "runtime" / "bin" / "edge").exists()
+        try:
+            link = (version / "runtime").readlink()
+            if self.words["runtime"] is None:
+                return link == self._runtime(None) and (version / "runtime/bin/edge").exists()
+        except (OSError, RefusedError):
+            return False
         return is_runtime_whole(version / "runtime")
 
     def clear_staging(self) -> None:
@@ -160,8 +165,13 @@ class Incoming:
             raise altered(next(key for key, file in self.files.items() if file["sha256"] == name))
         part.replace(self._store.staging / name)
 
-    def assemble(self) -> str:
-        """Make a version of what is there, complete and verified; return its name."""
+    def assemble(self, runtime: str | None) -> str:
+        """Make a version of what is there, complete and verified; return its name.
+
+        Args:
+            runtime: Name of the virtual environment that was made for it; None for the edge that
+                is there.
+        """
         folder = self._store.versions / f".new-{self.id}"
         remove_tree(folder)
         for name, entry in self.files.items():
@@ -181,11 +191,11 @@ class Incoming:
         (folder / MANIFEST).write_bytes(self._text)
         if self._signature is not None:
             (folder / SIGNATURE).write_text(self._signature)
-        return self._settle(folder)
+        return self._settle(folder, runtime)
 
-    def _settle(self, folder: Path) -> str:
+    def _settle(self, folder: Path, runtime: str | None) -> str:
         """Verify a new version and give it its name."""
-        link = self._runtime()
+        link = self._runtime(runtime)
         (folder / "runtime").symlink_to(link)
         verify(folder)
         for place, _, names in os.walk(str(folder)):
@@ -201,18 +211,15 @@ class Incoming:
         sync(self._store.versions)
         return name
 
-    def _runtime(self) -> Path:
+    def _runtime(self, name: str | None) -> Path:
         """Return what the link `runtime` of this version has to point to."""
-        wanted = self.words["runtime"]
-        if wanted is not None:
-            return Path("../../runtimes") / wanted["digest"]
+        if name is not None:
+            return Path("../../runtimes") / name
         # Another model for the edge that is there.
         current = self._store.root / "current" / "runtime"
         if (current / "bin" / "edge").exists():
             return current.readlink()
-        from edge.devices.onboard_probe import find_edge
-
-        edge = find_edge(self._store.root)
+        edge = find_installed()
         if edge is None:
             raise RefusedError(
                 "there is no edge that could run the model", "bring it as well: --with-runtime"
@@ -222,7 +229,7 @@ class Incoming:
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the files that this board needs: no wheels where they are installed."""
         runtime = self.words["runtime"]
-        done = runtime and is_runtime_whole(self._store.runtimes / runtime["digest"])
+        done = runtime and whole_runtime(self._store, runtime["digest"])
         return {
             name: entry
             for name, entry in self.files.items()
@@ -253,33 +260,36 @@ def read_manifest(text: bytes) -> dict[str, Any]:
     """
     try:
         words = json.loads(text)
-        files, release = words["files"], words["release"]
-        whole = (
-            isinstance(release["edge"], list)
-            and isinstance(release["made"], int)
-            and (words["runtime"] is None or _SHA256.fullmatch(words["runtime"]["digest"]))
-            and {"edge", "model.tflite", "golden.json"} <= set(files)
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+    except ValueError:
+        words = None
+    if not is_manifest(words) or not {"edge", "model.tflite", "golden.json"} <= set(words["files"]):
         raise RefusedError("the manifest is damaged", "make the bundle again")
+    files, runtime = words["files"], words["runtime"]
+    if runtime is not None and not _SHA256.fullmatch(runtime["digest"]):
+        raise RefusedError("the manifest's runtime is damaged", "make the bundle again")
     if words.get("schema") != SCHEMA:
         raise RefusedError(
             f"the bundle is of schema {words.get('schema')}, expected {SCHEMA}",
             "flash with the edge that made it",
         )
     for name, entry in files.items():
-        if not _NAME.fullmatch(name) or name in (MANIFEST, SIGNATURE, "runtime"):
+        if not _NAME.fullmatch(name) or name.split("/")[0] in (MANIFEST, SIGNATURE, "runtime"):
             raise RefusedError(
                 f"the manifest names {name!r}, which is no file of a bundle", "make it again"
             )
-        size = entry.get("size") if isinstance(entry, dict) else None
-        if not isinstance(size, int) or not 0 <= size < _MOST_BYTES:
+        if not 0 <= entry["size"] < _MOST_BYTES:
             raise RefusedError(f"the manifest gives {name} no size", "make the bundle again")
-        if not _SHA256.fullmatch(str(entry.get("sha256"))):
+        if not _SHA256.fullmatch(entry["sha256"]):
             raise RefusedError(f"the manifest gives {name} no sha256", "make the bundle again")
     return dict(words)
+
+
+def whole_runtime(store: Store, digest: str) -> str | None:
+    """Return the name of a complete virtual environment of some wheels; None for none."""
+    for path in sorted(store.runtimes.glob(f"{digest}*")):
+        if is_runtime_whole(path):
+            return path.name
+    return None
 
 
 def check_signature(signers: Path, manifest: bytes, signature: str | None) -> None:
@@ -288,7 +298,7 @@ def check_signature(signers: Path, manifest: bytes, signature: str | None) -> No
     Raises:
         RefusedError: It is not signed, or by a stranger, or for something else, or altered since.
     """
-    if not signers.exists():
+    if not os.path.lexists(str(signers)):
         return
     if signature is None:
         raise RefusedError(

@@ -48,10 +48,16 @@ def facts(root: Path) -> dict[str, Any]:
 
 def find_edge(root: Path) -> str | None:
     """Return the `edge` of this machine: the one that was put there, else one that is installed."""
-    for path in (root / "current" / "edge", *(Path(place).expanduser() for place in _PLACES)):
-        if os.access(path, os.X_OK):
-            return str(path)
-    return shutil.which("edge")
+    current = root / "current"
+    if all(os.access(path, os.X_OK) for path in (current / "edge", current / "runtime/bin/edge")):
+        return str(current / "edge")
+    return find_installed()
+
+
+def find_installed() -> str | None:
+    """Return an `edge` that is installed on this machine, however that was done."""
+    places = (Path(place).expanduser() for place in _PLACES)
+    return next((str(path) for path in places if os.access(path, os.X_OK)), shutil.which("edge"))
 
 
 def version(edge: str) -> str | None:

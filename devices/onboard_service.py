@@ -14,6 +14,7 @@ import subprocess
 import time
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _METRICS = "127.0.0.1:9109"
 _START_S = 180
 _LOOK_EVERY_S = 0.5
 _LAST_WORDS = 400
+_PLAIN = re.compile(r"[\w/.@+-]+")
+_UNREADABLE = re.compile(r"[\\\n\r]")
 
 # Nothing but its own folder can be written, and of that neither versions nor runtimes. What asks
 # for cameras is left to groups: they differ by board.
@@ -39,7 +42,7 @@ Type=notify
 User={user}
 SupplementaryGroups={groups}
 # A version that was switched to, but never proved itself before the power went, is taken back.
-ExecStartPre={python} -I {root}/recover.py
+ExecStartPre=-{python} -I {root}/recover.py
 ExecStart={root}/current/edge run {options}
 WatchdogSec=60
 TimeoutStartSec={start}
@@ -83,12 +86,16 @@ class Service:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._before = _PLACE.read_text() if _PLACE.exists() else None
+        self._ran = True
 
     @property
     def runs(self) -> bool:
         """Whether it is there, of this store, and is not stopped."""
-        ours = self._before is not None and f"ExecStart={self._store.root}/" in self._before
-        return ours and _systemctl("is-active", "--quiet", UNIT).returncode == 0
+        return self._ours and self.state() in ("active", "activating", "reloading")
+
+    @property
+    def _ours(self) -> bool:
+        return self._before is not None and f"ExecStart={self._store.root}/" in self._before
 
     def state(self) -> str | None:
         """Return what systemd says of it, such as "active"; None where there is none."""
@@ -109,6 +116,14 @@ class Service:
             raise RefusedError(
                 "root would run the service", "log in as the user who shall run it, with sudo"
             )
+        if self._before is not None and not self._ours:
+            raise RefusedError(
+                f"{_PLACE} runs another folder than {self._store.root}", "remove it first"
+            )
+        if not _PLAIN.fullmatch(str(self._store.root)):
+            raise RefusedError(
+                f"systemd would misread {self._store.root}", "set EDGE_DEVICE_ROOT to a plain path"
+            )
         if _root("true").returncode:
             raise RefusedError(
                 f"{user} may not use sudo without a password, which a service needs",
@@ -128,6 +143,11 @@ class Service:
         Raises:
             RefusedError: It cannot be written.
         """
+        if any(_UNREADABLE.search(word) for word in options):
+            raise RefusedError(
+                "systemd would misread --run-options", "leave out backslashes and line breaks"
+            )
+        self._ran = self.state() == "active"
         self._store.write("recover.py", recover.encode())
         if "--metrics" not in options:
             options = [*options, "--metrics", _METRICS]
@@ -147,9 +167,9 @@ class Service:
             _root("rm", "-f", str(_PLACE))
             _root("systemctl", "daemon-reload")
         else:
-            _install(self._before)
             with suppress(RefusedError):  # no worse than it was
-                self.restart()
+                _install(self._before)
+                self.restart() if self._ran else _root("systemctl", "stop", UNIT)
 
     def restart(self) -> None:
         """Start it anew; it has started once it has its first result.
@@ -198,10 +218,12 @@ class Service:
         }  # fmt: skip
 
     def _metrics(self) -> str:
-        words = re.search(r"--metrics[ =]\"?([^\s\"]+)", _PLACE.read_text())
-        found = words.group(1) if words else _METRICS
-        # What listens everywhere listens here.
-        return found.replace("0.0.0.0", "127.0.0.1") if ":" in found else f"127.0.0.1:{found}"
+        line = next(one for one in _PLACE.read_text().splitlines() if one.startswith("ExecStart="))
+        words = shlex.split(line)
+        following = words[words.index("--metrics") + 1 :] if "--metrics" in words else []
+        port = re.search(r"(\d+)$", following[0]) if following else None
+        # Whatever it listens on, it is asked from the board itself.
+        return f"127.0.0.1:{port.group(1)}" if port else _METRICS
 
 
 def _install(text: str) -> None:
@@ -222,7 +244,7 @@ def _checked(done: subprocess.CompletedProcess[str], doing: str) -> None:
 
 
 def _root(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*_sudo(), *command], capture_output=True, text=True, check=False)
+    return _told([*_sudo(), *command])
 
 
 def _sudo() -> list[str]:
@@ -233,7 +255,17 @@ def _sudo() -> list[str]:
 
 
 def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    return _told(["systemctl", *words])
+
+
+def _told(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command; one that does not come to an end has failed."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_START_S + 60
+        )
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(error.cmd, 1, "", "it does not come to an end")
 
 
 def _shown(*names: str) -> dict[str, str]:
@@ -248,7 +280,7 @@ def _journal() -> str:
 
 
 def _frames(url: str) -> float:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, HTTPException):
         with urllib.request.urlopen(url, timeout=5) as answer:
             text = answer.read().decode()
         return sum(

@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
+# Names under which a file or link waits to take its place.
+_WAITING = (".current", ".previous", ".trial", ".recover.py", ".allowed_signers", ".journal.jsonl")
 COMPLETE = "complete"
 # A flash takes minutes where wheels are installed.
 _BLOCK = 1 << 20
@@ -68,7 +70,7 @@ class Store:
             None; or where another one changes it, what is known of that one.
         """
         if self._lock is None:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.claim()
             self._lock = (self.root / "lock").open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,12 +82,35 @@ class Store:
         self._lock.flush()
         return None
 
+    def claim(self) -> None:
+        """Make the folder, or see that it is one of edge's: what is in it is removed at will.
+
+        Raises:
+            RefusedError: It holds something else.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = self.root / "lock"
+        if not lock.exists() and any(self.root.iterdir()):
+            raise RefusedError(
+                f"{self.root} holds something else than versions of edge",
+                "set EDGE_DEVICE_ROOT to a folder that is empty, or not there yet",
+            )
+        lock.touch()
+
     def pointed(self, link: str) -> str | None:
         """Return the version that `current` or `previous` stands for."""
         try:
             return (self.root / link).readlink().name
         except OSError:
             return None
+
+    def runtime_of(self, link: str) -> str | None:
+        """Return the name of the virtual environment that a version runs in; None for another."""
+        try:
+            target = (self.root / link / "runtime").readlink()
+        except OSError:
+            return None
+        return target.name if target.parent.name == "runtimes" else None
 
     def trial(self) -> dict[str, Any] | None:
         """Return which version has not yet proven itself, and which it replaced; None for none."""
@@ -100,17 +125,18 @@ class Store:
         return self.versions / name
 
     def manifest(self, name: str) -> dict[str, Any] | None:
-        """Return what a version says of itself; None where it is not there, or says nothing."""
+        """Return what a version says of itself; None where it is not there, or is damaged."""
         try:
             value = json.loads((self.version(name) / MANIFEST).read_text())
+            return value if is_manifest(value) else None
         except (OSError, ValueError):
             return None
-        return value if isinstance(value, dict) else None
 
     def begin_trial(self, name: str) -> None:
         """Switch to a complete version, which has yet to prove itself."""
         words = {"to": name, "from": self.pointed("current")}
-        self.write("trial", json.dumps(words).encode())
+        kept = {**words, "previous": self.pointed("previous")}
+        self.write("trial", json.dumps(kept).encode())
         self.point("current", name)
         self.note("switched", **words)
 
@@ -131,8 +157,11 @@ class Store:
                 self.point("previous", trial["from"])
         else:
             self.point("current", trial["from"])
+            if "previous" in trial:
+                self.point("previous", trial["previous"])
         self.remove("trial")
-        self.note("good" if good else "rolled back", **trial, **({"why": why} if why else {}))
+        words = {"to": trial["to"], "from": trial["from"], **({"why": why} if why else {})}
+        self.note("good" if good else "rolled back", **words)
         return self.pointed("current")
 
     def point(self, link: str, name: str | None) -> None:
@@ -164,16 +193,17 @@ class Store:
             sync(self.root)
 
     def note(self, event: str, **words: Any) -> None:
-        """Add a line to the journal."""
+        """Add a line to the journal, if it can be: nothing hangs on it."""
         path = self.root / "journal.jsonl"
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **words})
-        with path.open("ab") as file:
+        with suppress(OSError), path.open("ab") as file:
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        if path.stat().st_size > _MOST_JOURNAL:
-            kept = path.read_bytes().splitlines(keepends=True)[-_KEPT_JOURNAL:]
-            self.write("journal.jsonl", b"".join(kept))
+        with suppress(OSError):
+            if path.stat().st_size > _MOST_JOURNAL:
+                kept = path.read_bytes().splitlines(keepends=True)[-_KEPT_JOURNAL:]
+                self.write("journal.jsonl", b"".join(kept))
 
     def journal(self, most: int) -> list[dict[str, Any]]:
         """Return the newest lines of the journal, oldest first."""
@@ -189,7 +219,9 @@ class Store:
 
     def clean(self) -> None:
         """Remove what was half made, or half removed."""
-        for folder in (self.root, self.versions, self.runtimes):
+        for name in _WAITING:
+            self.remove(name)
+        for folder in (self.versions, self.runtimes):
             for path in _listed(folder):
                 if path.name.startswith("."):
                     remove_tree(path)
@@ -204,12 +236,30 @@ class Store:
         for folder in _listed(self.versions):
             with suppress(OSError):
                 used.add((folder / "runtime").readlink().name)
-            files = (self.manifest(folder.name) or {}).get("files", {})
-            used |= {entry["sha256"] for entry in files.values()}
+            words = self.manifest(folder.name) or {"files": {}}
+            used |= {entry["sha256"] for entry in words["files"].values()}
         for path in _listed(self.runtimes) + _listed(self.wheels):
             if path.name not in used:
                 remove_tree(path)
         remove_tree(self.staging)
+
+
+def is_manifest(value: Any) -> bool:
+    """Tell whether a JSON value has the form of a manifest."""
+    try:
+        runtime, release = value["runtime"], value["release"]
+        return (
+            all(
+                isinstance(one["size"], int) and isinstance(one["sha256"], str)
+                for one in value["files"].values()
+            )
+            and isinstance(value["model"], dict)
+            and all(isinstance(number, int) for number in release["edge"])
+            and isinstance(release["made"], int)
+            and (runtime is None or isinstance(runtime["digest"], str))
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def verify(folder: Path) -> None:
@@ -219,9 +269,12 @@ def verify(folder: Path) -> None:
         RefusedError: It is not.
     """
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise altered(f"{folder.name}/{MANIFEST}") from None
+        words = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        words = None
+    if not is_manifest(words):
+        raise altered(f"{folder.name}/{MANIFEST}")
+    files = words["files"]
     # A wheel is used up by the runtime that is made of it.
     expected = {name for name in files if not name.startswith("wheels/")}
     for name in sorted(expected | _present(folder) - {MANIFEST, SIGNATURE, "runtime"}):
@@ -234,7 +287,7 @@ def finish_runtime(folder: Path) -> None:
     # Much faster than file by file, and there are thousands.
     os.sync()
     with (folder / COMPLETE).open("w") as file:
-        file.write(_outline(folder))
+        file.write(json.dumps(_outline(folder)))
         file.flush()
         os.fsync(file.fileno())
     sync(folder)
@@ -243,21 +296,23 @@ def finish_runtime(folder: Path) -> None:
 def is_runtime_whole(folder: Path) -> bool:
     """Tell whether a virtual environment is complete, and no file of it is missing or cut short."""
     try:
-        return (folder / COMPLETE).read_text() == _outline(folder)
-    except OSError:
+        expected = json.loads((folder / COMPLETE).read_text())
+        found = _outline(folder)
+        return all(found.get(name) == size for name, size in expected.items())
+    except (OSError, ValueError, AttributeError):
         return False
 
 
-def _outline(folder: Path) -> str:
-    """Return a digest of the names and sizes of the files below a folder, but for bytecode."""
-    found = []
+def _outline(folder: Path) -> dict[str, int]:
+    """Return the sizes of the files below a folder by their names, but for bytecode."""
+    found = {}
     for place, folders, names in os.walk(str(folder)):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = Path(place) / name
             if name != COMPLETE:
-                found.append(f"{path.relative_to(folder)} {path.lstat().st_size}")
-    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
+                found[str(path.relative_to(folder))] = path.lstat().st_size
+    return found
 
 
 def is_whole(folder: Path) -> bool:
@@ -330,7 +385,9 @@ def _listed(folder: Path) -> list[Path]:
 def recover(root: Path) -> None:
     """Go back from a version that never proved itself, unless it is being tried right now."""
     store = Store(root)
-    if store.trial() is not None and store.lock() is None:
+    trial = store.trial()
+    # Where nothing ran before, the unproven one is better than none.
+    if trial is not None and trial["from"] is not None and store.lock() is None:
         store.end_trial(good=False, why="the service started before it had proven itself")
 
 

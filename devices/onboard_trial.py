@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge.devices.onboard_bundle import whole_runtime
 from edge.devices.onboard_store import (
     RefusedError,
     Store,
     altered,
     digest,
     finish_runtime,
-    is_runtime_whole,
     remove_tree,
 )
 
@@ -28,18 +28,28 @@ _FRAMES = 30
 _LAST_WORDS = 400
 
 
-def install(store: Store, words: dict[str, Any]) -> None:
+def install(store: Store, words: dict[str, Any]) -> str:
     """Make the virtual environment of a bundle from the wheels in staging, for good.
+
+    One that is damaged is left to the versions that stand on it.
+
+    Returns:
+        Its name below `runtimes`.
 
     Raises:
         RefusedError: It cannot be made.
     """
-    runtime = words["runtime"]
-    folder = store.runtimes / runtime["digest"]
-    if is_runtime_whole(folder):
-        return
+    wanted = words["runtime"]["digest"]
+    there = whole_runtime(store, wanted)
+    if there is not None:
+        return there
+    store.runtimes.mkdir(parents=True, exist_ok=True)
+    used = {store.runtime_of(link) for link in ("current", "previous")}
+    folder, number = store.runtimes / wanted, 1
+    while folder.name in used:
+        number += 1
+        folder = store.runtimes / f"{wanted}-{number}"
     remove_tree(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     wheels = store.staging / "wheels"
     remove_tree(wheels)
     wheels.mkdir()
@@ -55,7 +65,9 @@ def install(store: Store, words: dict[str, Any]) -> None:
     python = folder / "bin" / "python"
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], "make an environment")
     # A wheel is a program, too: nothing has to be installed to install it.
-    pip = next(wheels.glob("pip-*.whl"))
+    pip = next(iter(wheels.glob("pip-*.whl")), None)
+    if pip is None:
+        raise _failed("the bundle lacks pip")
     others = sorted(str(path) for path in wheels.glob("*.whl") if path != pip)
     _run(
         [str(python), str(pip / "pip"), "--isolated", "--disable-pip-version-check", "install",
@@ -65,6 +77,7 @@ def install(store: Store, words: dict[str, Any]) -> None:
     _run([str(folder / "bin" / "edge"), "--version"], "run what was installed")
     finish_runtime(folder)
     remove_tree(wheels)
+    return folder.name
 
 
 def smoke(store: Store, name: str, *, max_latency_ms: float) -> dict[str, Any]:
@@ -82,7 +95,7 @@ def smoke(store: Store, name: str, *, max_latency_ms: float) -> dict[str, Any]:
         RefusedError: It fails, says something else, or is too slow.
     """
     version = store.version(name)
-    golden = json.loads((version / "golden.json").read_text())
+    golden = _golden(version)
     arguments = ["run", str(version / "golden"), "--json", *golden["arguments"]]
     *frames, last = _lines(store, version, arguments)
     expected = golden["frames"]
@@ -105,6 +118,21 @@ def smoke(store: Store, name: str, *, max_latency_ms: float) -> dict[str, Any]:
         "latency_ms": latency,
         "runtime": last["summary"]["environment"]["versions"]["runtime"],
     }
+
+
+def _golden(version: Path) -> dict[str, Any]:
+    try:
+        golden = json.loads((version / "golden.json").read_text())
+        whole = {"arguments", "tolerance", "frames"} <= set(golden) and {"box", "score"} <= set(
+            golden["tolerance"]
+        )
+        for frame in golden["frames"]:
+            whole = whole and all({"box", "attributes"} <= set(face) for face in frame)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise RefusedError("golden.json is damaged", "make the bundle again")
+    return dict(golden)
 
 
 def use(store: Store, *, max_memory_mb: float) -> dict[str, Any]:

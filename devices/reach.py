@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import threading
 import time
@@ -23,13 +24,15 @@ from edge.progress import Advance
 # What is sent, in the order in which it is made there.
 _MODULES = (
     "onboard_probe", "onboard_store", "onboard_bundle", "onboard_trial", "onboard_service",
-    "onboard",
+    "onboard_board", "onboard",
 )  # fmt: skip
 
 # One line without anything that some login shell takes for its own.
 _BOOT = "import sys,zlib;d=sys.stdin.buffer;exec(zlib.decompress(d.read(int(d.readline()))))"
 _LOADER = """
 import json, sys, types
+if sys.version_info < (3, 8):
+    sys.exit("edge wants Python 3.11 or later, this is " + sys.version.split()[0])
 for name, text in json.loads({sources!r}):
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(text, name, "exec"), module.__dict__)
@@ -41,6 +44,7 @@ module.serve()
 _OPTIONS = (
     "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=5",
     "ServerAliveCountMax=3", "ForwardAgent=no", "ForwardX11=no", "RemoteCommand=none",
+    "ClearAllForwardings=yes", "NoHostAuthenticationForLocalhost=no", "VerifyHostKeyDNS=no",
 )  # fmt: skip
 
 Hear = Callable[[dict[str, Any]], None]
@@ -48,6 +52,8 @@ Hear = Callable[[dict[str, Any]], None]
 # What is said again once it is known to be the end.
 _ERROR = re.compile("(error|hint): ")
 _LOOKS, _LOOK_EVERY_S = 20, 0.1
+# An emulated board takes five seconds to answer.
+_PATIENCE_S = 60.0
 
 
 class UnreachableError(EdgeError):
@@ -107,6 +113,9 @@ class Session:
             raise EdgeError("there is no ssh", "install OpenSSH's client") from error
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
+        # A menu, or a shell that runs nothing, says neither yes nor no.
+        self._silent = threading.Timer(_PATIENCE_S, self._process.kill)
+        self._silent.start()
         program = _program()
         self._write(b"%d\n" % len(program) + program)
         hello = {"root": root or os.environ.get("EDGE_DEVICE_ROOT", ""), "token": token_hex(8)}
@@ -114,6 +123,7 @@ class Session:
         # What a login shell has to say comes first.
         while self._line().strip() != f'{{"ready": "{hello["token"]}"}}'.encode():
             pass
+        self._silent.cancel()
 
     def ask(
         self, do: str, *, body: IO[bytes] | None = None, advance: Advance | None = None,
@@ -133,10 +143,15 @@ class Session:
             UnreachableError: The connection was lost.
         """
         self._write(json.dumps({"do": do, **words}) + "\n")
+        left = words.get("size", 0)
         while body is not None and (block := body.read(1 << 16)):
             self._write(block)
+            left -= len(block)
             if advance is not None:
                 advance(len(block))
+        if left > 0:  # the board would wait for the rest forever
+            self.close()
+            raise EdgeError("a file was cut short while it was sent", "flash again")
         while True:
             answer = json.loads(self._line())
             if "done" in answer:
@@ -162,6 +177,7 @@ class Session:
 
     def close(self) -> None:
         """End the conversation; the board brings what it does to its end."""
+        self._silent.cancel()
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -211,8 +227,14 @@ class Session:
 
     def _lost(self) -> UnreachableError:
         """Return why the board no longer answers, in words."""
+        silent = not self._silent.is_alive() and self._process.poll() == -signal.SIGKILL
         self.close()
         said = " ".join(filter(None, self._errors))
+        if silent:
+            return UnreachableError(
+                f"{self.host} lets one in, but runs no command",
+                f"try: ssh {shlex.quote(self.host)} python3 --version",
+            )
         return lost(self.host, self._process.returncode, said)
 
 
@@ -226,6 +248,8 @@ def lost(host: str, status: int | None, said: str) -> UnreachableError:
     """
     if status == 127:
         return UnreachableError(f"{host} has no python3", "install it: sudo apt install python3")
+    if "edge wants Python" in said:
+        return UnreachableError(f"{host}: {said[said.index('edge wants') :]}", "upgrade its system")
     for words, found, hint in _REASONS:
         if words in said:
             return UnreachableError(f"{host}: {found}", hint.format(host=shlex.quote(host)))

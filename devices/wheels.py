@@ -182,4 +182,9 @@ def _fetch(folder: Path, ours: bytes, python: str, platforms: list[str], constra
 
 
 def _pip(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(error.cmd, 1, "", "it takes too long")

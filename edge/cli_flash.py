@@ -62,7 +62,8 @@ _StopAt = Annotated[
         min=0,
         max=100,
         metavar="PERCENT",
-        help="Stop once more than that of the boards at a time failed.",
+        help="Stop once more than that of the boards at a time failed; the first one, or all of "
+        "them, always stop the rest.",
     ),
 ]
 _Rollback = Annotated[bool, typer.Option("--rollback", help="Go back to the version before.")]
@@ -101,7 +102,10 @@ def flash(
     """Put a model on a board: verified, tried there, switched to, and taken back if it fails."""
     boards = [model] * (rollback and not _is_model(model)) + list(hosts or [])
     if bool(boards) == (inventory is not None):
-        raise typer.BadParameter("name boards, such as pi@192.168.1.7, or give an --inventory")
+        both = "both" if boards else "neither"
+        raise typer.BadParameter(f"name boards after the model, or give an --inventory, not {both}")
+    if rollback and (dry_run or service or sign or with_runtime or no_downgrade):
+        raise typer.BadParameter("--rollback goes back to what was there: it takes no such option")
     from edge.devices import flash as flashing
     from edge.devices.tables import flash_report
 
@@ -138,7 +142,9 @@ def _is_model(word: str) -> bool:
     """Tell whether a word is a model, which --rollback does without, and not a board."""
     from edge.modelfile import bundled_models
 
-    return word in bundled_models() or Path(word).exists()
+    path = Path(word)
+    file = path.is_file() and path.suffix == ".tflite"
+    return word in bundled_models() or file or (path / "manifest.json").is_file()
 
 
 def _words(options: str) -> tuple[str, ...]:

@@ -174,6 +174,7 @@ def test_half_of_a_file_is_gone_on_with(board, bundles) -> None:
     name = bundle.words["files"]["model.tflite"]["sha256"]
     staging = board.root / "staging"
     staging.mkdir(parents=True)
+    (board.root / "lock").touch()
     (staging / f"{name}.part").write_bytes((bundles[0] / "model.tflite").read_bytes()[:300_000])
     options = FlashOptions(config=board.config)
     done = flash(str(bundles[0]), "board", options, say=lambda sentence: None)
@@ -293,7 +294,7 @@ def test_all_of_a_version_is_on_the_disk_before_it_is_switched_to(tmp_path, monk
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", renamed)
-    name = Incoming(store, manifest, None).assemble()
+    name = Incoming(store, manifest, None).assemble(None)
     store.begin_trial(name)
     order = {word: at for at, word in enumerate(seen)}
     made = str(store.versions / f".new-{name}")

@@ -239,6 +239,16 @@ def test_signed_bundles_alone_once_somebody_is_trusted(board, keys) -> None:
     assert not put(board, "default", key=keys / "stranger")["changed"]
 
 
+def test_what_is_not_signed_is_not_gone_back_to(board, bundles, keys) -> None:
+    put(board, bundles[0])
+    put(board, "default-float32", key=keys / "user")
+    trust(board.host, keys / "user.pub", config=board.config)
+    with pytest.raises(EdgeError, match="is not signed"):
+        rollback(board.host, FlashOptions(config=board.config))
+    # A bundle that was made before can be signed on its way.
+    assert put(board, bundles[0], key=keys / "user")["changed"]
+
+
 def test_a_key_that_is_none_does_not_sign(tmp_path, board, keys) -> None:
     (tmp_path / "key").write_text("no key\n")
     assert "does not sign" in refused(board, "default", key=tmp_path / "key").message
@@ -266,4 +276,5 @@ def test_the_command_line(board, bundles) -> None:
         1, "error: board: there is no version before this one"
     )  # fmt: skip
     assert edge("flash", "default").returncode == 2
+    assert edge("flash", "--rollback", "--dry-run", "board").returncode == 2
     assert edge("flash", "nosuchmodel", "board").returncode == 1

@@ -46,12 +46,12 @@ def test_all_are_flashed_but_those_that_fail(start_fleet, bundles) -> None:
     broken = {"pi2": {"EDGE_DEVICE_ROOT": "/proc/edge"}, "pi4": {"PATH": PATH}}
     config = start_fleet({name: broken.get(name, {}) for name in names})
     report = flash_all(told(bundles[0], config), Fleet(hosts=names, parallel=4, stop_at=60))
-    assert list(report["hosts"]) == [f"board{number}" for number in range(5)]
+    assert list(report["hosts"]) == names
     assert (report["updated"], report["failed"], report["not_tried"]) == (3, 2, 0)
-    assert "0 MB are free for /proc/edge" in report["hosts"]["board2"]["error"]
-    assert "no edge that could run" in report["hosts"]["board4"]["error"]
-    assert report["hosts"]["board4"]["hint"] == "bring it as well: --with-runtime"
-    version = report["hosts"]["board0"]["version"]
+    assert "/proc/edge: No such file" in report["hosts"]["pi2"]["error"]
+    assert "no edge that could run" in report["hosts"]["pi4"]["error"]
+    assert report["hosts"]["pi4"]["hint"] == "bring it as well: --with-runtime"
+    version = report["hosts"]["pi0"]["version"]
     assert versions(config, ["pi0", "pi1", "pi3"]) == dict.fromkeys(("pi0", "pi1", "pi3"), version)
     # Those that have it already are told apart.
     again = flash_all(told(bundles[0], config), Fleet(hosts=names[:2]))
@@ -82,6 +82,24 @@ def test_an_inventory_names_users_and_ports(start_fleet, bundles, tmp_path) -> N
     report = flash_all(told(bundles[0], config), Fleet(inventory=inventory))
     assert report["hosts"]["shelf"]["host"] == f"ssh://{user}@127.0.0.1:{port}"
     assert report["updated"] == 1
+
+
+def test_whatever_an_inventory_says_of_connections_and_wherever_scratch_files_lie(
+    start_fleet, bundles, tmp_path, monkeypatch
+) -> None:
+    config = start_fleet({"one": {}, "two": {}})
+    inventory = tmp_path / "fleet.ini"
+    inventory.write_text(
+        "[boards]\none\ntwo\n[boards:vars]\nansible_connection=ssh\nansible_become=true\n"
+    )
+    (tmp_path / "a $(b) {{ c }}").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "a $(b) {{ c }}"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    report = flash_all(told(bundles[0], config), Fleet(inventory=inventory))
+    assert report["updated"] == 2
+    monkeypatch.setenv("EDGE_FLEET_CHILD", "1")
+    with pytest.raises(EdgeError, match="none of its own"):
+        flash_all(told(bundles[0], config), Fleet(inventory=inventory))
 
 
 def test_inventories_that_are_none(need, tmp_path) -> None:
@@ -115,7 +133,7 @@ def test_fifty_boards_one_of_ten_failing(start_fleet, bundles) -> None:
     assert (report["updated"], report["failed"], report["not_tried"]) == (45, 5, 0)
     for name, one in zip(names, report["hosts"].values(), strict=True):
         if name in failing:
-            assert "0 MB are free for /proc/edge" in one["error"]
+            assert "/proc/edge: No such file" in one["error"]
         else:
             assert one["changed"]
     good = [name for name in names if name not in failing]

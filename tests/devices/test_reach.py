@@ -86,7 +86,23 @@ def test_a_lost_connection_is_told(device) -> None:
         session.ask("probe")
 
 
+def test_a_host_that_runs_no_command(start_device, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("edge.devices.reach._PATIENCE_S", 1.0)
+    device = start_device(tmp_path / "menu", "ForceCommand cat")
+    assert "runs no command" in refused("board", config=device.config).message
+
+
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=touch x", "--"])
 def test_a_host_is_never_an_option(host: str) -> None:
     with pytest.raises(EdgeError, match="is no host"):
         ssh_command(host)
+
+
+def test_a_jump_host_leads_there_and_has_to_be_known_too(start_device, tmp_path) -> None:
+    device, jump = (start_device(tmp_path / name, name=name) for name in ("board", "jump"))
+    config = tmp_path / "config"
+    config.write_text(f"{device.config.read_text()}  ProxyJump jump\n{jump.config.read_text()}")
+    with Session("board", config=config) as session:
+        assert session.ask("probe")["root"] == str(device.root)
+    jump.config.with_name("known_hosts").write_text("")
+    assert "board" in refused("board", config=config).message

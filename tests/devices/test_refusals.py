@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -125,6 +126,64 @@ def test_a_wrong_clock(board, bundles, monkeypatch, off: float, words: str) -> N
     assert words in error.message
     assert error.hint == "sudo timedatectl set-ntp true"
     assert not board.root.exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(board, bundles) -> None:
+    (board.root / "wheels").mkdir(parents=True)
+    (board.root / "wheels" / "mine.whl").write_text("mine")
+    (board.root / ".ssh").mkdir()
+    error = refused(board, bundles[0])
+    assert "holds something else" in error.message
+    assert {path.name for path in board.root.iterdir()} == {"wheels", ".ssh"}
+    assert (board.root / "wheels" / "mine.whl").read_text() == "mine"
+
+
+def test_what_is_damaged_there_is_replaced(board, bundles) -> None:
+    put(board, bundles[0])
+    for text in ("", "[]", '{"schema": 1}', '{"files": [1]}'):
+        manifest = board.root / "current" / "manifest.json"
+        manifest.unlink()
+        manifest.write_text(text)
+        assert not status("board", config=board.config)["current"]["whole"]
+        assert put(board, bundles[0], no_downgrade=True)["changed"]
+        assert current(board) is not None
+
+
+def test_an_edge_that_is_gone_is_told_and_another_one_is_found(board, bundles) -> None:
+    put(board, bundles[0])
+    link = board.root / "current" / "runtime"
+    link.unlink()
+    link.symlink_to("/nonexistent/venv")
+    assert not status("board", config=board.config)["current"]["whole"]
+    assert put(board, bundles[1])["changed"]
+    assert current(board) is not None
+
+
+def test_what_fails_as_nobody_thought_of_is_taken_back(board, bundles) -> None:
+    first = put(board, bundles[0])["version"]
+    with Session("board", config=board.config) as session:
+        session.ask("begin", patience_s=0)
+        bundle = read_bundle(bundles[1])
+        staged = session.ask("stage", manifest=bundle.manifest, signature=None,
+                             no_downgrade=False, dry=False)  # fmt: skip
+        send(session, bundle, staged["missing"])
+        name = session.ask("make")
+        # Where a run keeps what it keeps is no folder all of a sudden.
+        shutil.rmtree(board.root / "home")
+        (board.root / "home").write_text("")
+        with pytest.raises(EdgeError, match=f"it is back at {first}"):
+            session.ask("activate", name=name, max_memory_mb=500, window_s=1, service=None)
+    (board.root / "home").unlink()
+    assert current(board) == first
+    assert status("board", config=board.config)["trial"] is None
+    assert put(board, bundles[1])["changed"]
+
+
+@pytest.mark.slow
+def test_one_who_holds_a_board_and_is_silent_is_not_waited_for(board, bundles) -> None:
+    with Session("board", config=board.config) as other:
+        other.ask("begin", patience_s=0)
+        assert put(board, bundles[0], patience_s=60)["changed"]
 
 
 @pytest.mark.parametrize(("python", "machine"), [("3.11", "riscv64"), ("2.7", os.uname().machine)])
