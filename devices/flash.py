@@ -83,7 +83,11 @@ def flash(model: str, host: str, options: FlashOptions, *, say: Say) -> dict[str
         if options.dry_run:
             report |= _compare(session, bundle, facts, options)
         else:
-            report |= _put(session, bundle, facts, options, say)
+            try:
+                report |= _put(session, bundle, facts, options, say)
+            except KeyboardInterrupt:
+                say(f"{host} runs the old or the new version; flash again to go on")
+                raise
         return report | {
             "sent_bytes": session.sent, "seconds": round(time.monotonic() - begun, 1)
         }  # fmt: skip
@@ -178,6 +182,7 @@ def _compare(
     return {
         "version": staged["id"],
         "changed": False,
+        "would_change": staged["there"] is None or staged["there"] != staged["current"],
         "would_send_bytes": sum(file["size"] - file["offset"] for file in staged["missing"]),
         "would_replace": None if staged["there"] == staged["current"] else staged["current"],
     }

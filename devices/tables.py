@@ -32,17 +32,19 @@ def fleet_report(done: Mapping[str, Any]) -> RenderableType:
 
 def _flash_lines(done: Mapping[str, Any]) -> list[str]:
     host, version = done["host"], done["version"]
-    sent = f"{done.get('sent_bytes', 0) / 1e6:,.2f} MB sent"
+    sent = f"; {done['sent_bytes'] / 1e6:,.2f} MB sent" if "sent_bytes" in done else ""
     if "would_send_bytes" in done:
         other = done["would_replace"]
-        place = f"in place of {other}" if other else "as its first or unchanged version"
+        if not done["would_change"]:
+            return [f"{host}: {version} runs already"]
+        place = f" in place of {other}" if other else ""
         would = f"{done['would_send_bytes'] / 1e6:,.2f} MB would be sent"
-        return [f"{host}: {version} would run {place}; {would}"]
+        return [f"{host}: {version} would run{place}; {would}"]
     if not done["changed"]:
-        lines = [f"{host}: {version} runs already; {sent}"]
+        lines = [f"{host}: {version} runs already{sent}"]
     else:
         place = f", in place of {done['replaced']}" if done.get("replaced") else ""
-        lines = [f"{host}: {version} runs{place}; {sent}"]
+        lines = [f"{host}: {version} runs{place}{sent}"]
     if smoke := done.get("smoke"):
         lines.append(
             f"  {smoke['frames']} golden pictures, {smoke['faces']} faces: scores within "
