@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,22 @@ def diagnose_at(host: str, *, config: Path | None = None) -> list[Finding]:
             "run", arguments=["doctor", "--json"], hear=lambda said: lines.append(said["line"])
         )
     told = _read(lines)
+    again = f"edge flash default {host} --with-runtime"
     if told is None:
-        again = f"edge flash default {host} --with-runtime"
         return [fault("edge", f"{facts['edge']} does not answer; it may be too old", again)]
+    if facts["edge"].startswith(facts["root"]):
+        told = [without_pip(one, again) for one in told]
     skew = clock(facts, now)
     return [
         good("edge", f"{version}, {facts['edge']}"),
         *([] if skew.state == "good" else [skew]),
         *told,
     ]
+
+
+def without_pip(finding: Finding, again: str) -> Finding:
+    """Return a finding with what mends an environment that was flashed, in which there is no pip."""
+    return replace(finding, fix=again) if "pip " in (finding.fix or "") else finding
 
 
 def _read(lines: list[str]) -> list[Finding] | None:

@@ -12,7 +12,7 @@ import pytest
 
 from edge import environment
 from edge.devices import hardware, software
-from edge.devices.doctor import diagnose, to_json
+from edge.devices.doctor import diagnose, to_json, without_pip
 from edge.devices.findings import Finding, advice, fault, good, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,14 @@ def test_a_fault_stops_a_run_and_advice_does_not() -> None:
     some = [good("a", "b"), unknown("a", "b"), advice("a", "b", "c")]
     assert to_json(some)["runs"]
     assert not to_json([*some, fault("a", "b", "c")])["runs"]
+
+
+def test_what_was_flashed_is_flashed_again() -> None:
+    again = "edge flash default pi --with-runtime"
+    broken = fault("OpenCV", "half of it is gone", "pip install --force-reinstall opencv")
+    assert without_pip(broken, again).fix == again
+    heat = advice("temperature", "90 °C", "give it a fan")
+    assert without_pip(heat, again) == heat
 
 
 def edge(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -31,6 +31,7 @@ def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     shutil.rmtree(home / ".local", ignore_errors=True)
     (root / "etc/systemd/system/edge.service").unlink(missing_ok=True)
     (root / "etc/systemd/system/multi-user.target.wants/edge.service").unlink(missing_ok=True)
+    (root / "etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
     (home / ".ssh").mkdir(exist_ok=True)
     shutil.copy(keys / "user.pub", home / ".ssh" / "authorized_keys")
     for path in (home / ".ssh", home / ".ssh" / "authorized_keys"):
