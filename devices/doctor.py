@@ -60,7 +60,7 @@ def diagnose_at(host: str, *, config: Path | None = None) -> list[Finding]:
 
 
 def without_pip(finding: Finding, again: str) -> Finding:
-    """Return a finding with what mends an environment that was flashed, in which there is no pip."""
+    """Return a finding with what mends a flashed environment, which has no pip."""
     return replace(finding, fix=again) if "pip " in (finding.fix or "") else finding
 
 
