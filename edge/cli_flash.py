@@ -12,6 +12,8 @@ from edge.terminal import print_result, say
 if TYPE_CHECKING:
     pass
 
+_CAMERA = "--camera 0"
+
 _Model = Annotated[
     str,
     typer.Argument(
@@ -43,7 +45,11 @@ _Service = Annotated[
     typer.Option("--service", help="Have systemd run it: hardened, watched, started at boot."),
 ]
 _RunOptions = Annotated[
-    str, typer.Option(metavar="OPTIONS", help="Of `edge run` in the service, as one word.")
+    str | None,
+    typer.Option(
+        metavar="OPTIONS",
+        help=f"Of `edge run` in the service, as one word; default: {_CAMERA}.",
+    ),
 ]
 _HealthWindow = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="How long a service is watched first.")
@@ -86,7 +92,7 @@ def flash(
     with_runtime: _WithRuntime = False,
     sign: _Sign = None,
     service: _Service = False,
-    run_options: _RunOptions = "--camera 0",
+    run_options: _RunOptions = None,
     health_window: _HealthWindow = 15.0,
     inventory: _Inventory = None,
     parallel: _Parallel = 8,
@@ -106,13 +112,15 @@ def flash(
         raise typer.BadParameter(f"name boards after the model, or give an --inventory, not {both}")
     if rollback and (dry_run or service or sign or with_runtime or no_downgrade):
         raise typer.BadParameter("--rollback goes back to what was there: it takes no such option")
+    if run_options is not None and not service:
+        raise typer.BadParameter("--run-options are those of a --service")
     from edge.devices import flash as flashing
     from edge.devices.tables import flash_report
 
     options = flashing.FlashOptions(
         with_runtime=with_runtime, key=sign, no_downgrade=no_downgrade, dry_run=dry_run,
         max_latency_ms=max_latency, max_memory_mb=max_memory, config=ssh_config,
-        service=_words(run_options) if service else None, window_s=health_window,
+        service=_words(run_options or _CAMERA) if service else None, window_s=health_window,
     )  # fmt: skip
     if inventory is not None or len(boards) > 1:
         told = flashing.command_line(model, options, rollback=rollback)

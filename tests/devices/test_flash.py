@@ -276,5 +276,6 @@ def test_the_command_line(board, bundles) -> None:
         1, "error: board: there is no version before this one"
     )  # fmt: skip
     assert edge("flash", "default").returncode == 2
+    assert edge("flash", "default", "board", "--run-options", "--demo").returncode == 2
     assert edge("flash", "--rollback", "--dry-run", "board").returncode == 2
     assert edge("flash", "nosuchmodel", "board").returncode == 1
