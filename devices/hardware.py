@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.assets import assets, home, kept
 from edge.devices.findings import Finding, advice, fault, good, unknown
+from edge.devices.preflight import LEAST_MEMORY_MB
 from edge.environment import fingerprint, firmware_word
 
 _DEV = Path("/dev")
@@ -21,7 +22,7 @@ _APT_PICAMERA = Path("/usr/lib/python3/dist-packages/picamera2")
 # Boards slow themselves down from 80 to 85 °C on.
 _HOT_C = 75.0
 # A run takes a good 100 MB; its assets take 1 MB, a log 60.
-_LEAST_MEMORY_MB, _GOOD_MEMORY_MB = 120, 250
+_GOOD_MEMORY_MB = 250
 _LEAST_DISK_MB, _GOOD_DISK_MB = 5, 100
 # Certificates are not yet valid on a board without a clock of its own that wakes in 1970.
 _EARLIEST = time.strptime("2026-01-01", "%Y-%m-%d")
@@ -131,8 +132,8 @@ def _memory(about: dict[str, Any]) -> Finding:
     if free is None:
         return unknown("memory", "this machine does not tell")
     found = f"{free:,.0f} MB are free"
-    if free < _LEAST_MEMORY_MB:
-        return fault("memory", f"{found}, a run takes {_LEAST_MEMORY_MB}", "end other programs")
+    if free < LEAST_MEMORY_MB:
+        return fault("memory", f"{found}, a run takes {LEAST_MEMORY_MB}", "end other programs")
     if free < _GOOD_MEMORY_MB:
         return advice("memory", found, "end other programs, or add swap: sudo dphys-swapfile setup")
     return good("memory", found)

@@ -32,7 +32,6 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 # Names under which a file or link waits to take its place.
 _WAITING = (".current", ".previous", ".trial", ".recover.py", ".allowed_signers", ".journal.jsonl")
 COMPLETE = "complete"
-# A flash takes minutes where wheels are installed.
 _BLOCK = 1 << 20
 _MOST_JOURNAL = 1 << 20
 _KEPT_JOURNAL = 500

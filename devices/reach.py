@@ -136,7 +136,7 @@ class Session:
             body: Bytes that follow the request, to their end.
             advance: Called with the number of bytes of it that were just sent.
             hear: Called with whatever it says while it works.
-            words: What the request takes.
+            words: What the request takes; `size` is that of the body, where there is one.
 
         Raises:
             EdgeError: The board refuses.

@@ -7,10 +7,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from edge.devices.findings import Finding, advice, fault, good, unknown
+from edge.devices.preflight import OLDEST_PYTHON
 from edge.environment import versions
 from edge.errors import EdgeError
 
-_OLDEST = (3, 11)
 # Wheels that all bring a module cv2: the one that was installed last has overwritten the others.
 _OPENCVS = (
     "opencv-python-headless", "opencv-python", "opencv-contrib-python",
@@ -36,7 +36,7 @@ def software() -> Iterator[Finding]:
 
 def _python() -> Finding:
     found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < _OLDEST:
+    if sys.version_info < OLDEST_PYTHON:
         return fault("Python", f"{found}, edge wants 3.11 or later", "install Python 3.11")
     return good("Python", found)
 

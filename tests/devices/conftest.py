@@ -116,6 +116,41 @@ def device(start_device: Callable[..., Device], tmp_path: Path) -> Device:
 
 
 @pytest.fixture(scope="session")
+def let_in(keys: Path) -> Callable[[Path], None]:
+    """A function that has a system's user "pi" take the user's key: `let_in(its root)`."""
+
+    def let_in(root: Path) -> None:
+        folder = root / "home" / "pi" / ".ssh"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(keys / "user.pub", folder / "authorized_keys")
+        for path in (folder, folder / "authorized_keys"):
+            os.chown(path, 1000, 1000)
+            path.chmod(0o700)
+
+    return let_in
+
+
+@pytest.fixture(scope="session")
+def way_into(keys: Path) -> Callable[..., Path]:
+    """A function that writes a configuration for a host in a network of a process's own.
+
+    `way_into(process, name, port, folder)`: nothing but this way leads into it, and none out.
+    """
+
+    def way_into(process: int, name: str, port: int, folder: Path) -> Path:
+        relay = f"{sys.executable} {Path(__file__).with_name('relay.py')} {1 << 40}"
+        (folder / "known").write_text(f"{name} {(keys / 'host.pub').read_text()}")
+        (folder / "config").write_text(
+            f"Host {name}\n  User pi\n  HostKeyAlias {name}\n  IdentityFile {keys / 'user'}\n"
+            f"  IdentitiesOnly yes\n  UserKnownHostsFile {folder / 'known'}\n"
+            f"  ProxyCommand nsenter --net=/proc/{process}/ns/net {relay} 127.0.0.1 {port}\n"
+        )
+        return folder / "config"
+
+    return way_into
+
+
+@pytest.fixture(scope="session")
 def bundles() -> tuple[Path, Path]:
     """Two bundles without a runtime: the bundled model as int8, and as float32."""
     from edge.devices.bundle import make_bundle

@@ -23,18 +23,13 @@ FRAMES = 30
 
 
 @pytest.fixture(scope="module")
-def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def config(keys: Path, let_in, way_into, tmp_path_factory) -> Iterator[Path]:
     """Return an ssh configuration with a host "arm", which was never flashed."""
     folder = Path(os.environ.get("EDGE_BOARD", Path.home() / ".cache" / "edge-board"))
     subprocess.run(["bash", MAKE, folder], check=True, env=os.environ | {"PYTHON": sys.executable})
     root = folder / "root"
-    home = root / "home" / "pi"
-    shutil.rmtree(home / ".local", ignore_errors=True)
-    (home / ".ssh").mkdir(exist_ok=True)
-    shutil.copy(keys / "user.pub", home / ".ssh" / "authorized_keys")
-    for path in (home / ".ssh", home / ".ssh" / "authorized_keys"):
-        os.chown(path, 1000, 1000)
-        path.chmod(0o700)
+    shutil.rmtree(root / "home" / "pi" / ".local", ignore_errors=True)
+    let_in(root)
     settings = root / "etc" / "edge-ssh"
     settings.mkdir(exist_ok=True)
     shutil.copy(keys / "host", settings / "host")
@@ -51,16 +46,9 @@ def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     while not (scratch / "pid").exists():
         assert server.poll() is None
         time.sleep(0.1)
-    # Nothing but this way leads into its network, and none out of it.
-    way = f"nsenter --net=/proc/{server.pid}/ns/net {sys.executable} {HERE / 'relay.py'}"
-    (scratch / "known").write_text(f"arm {(keys / 'host.pub').read_text()}")
-    (scratch / "config").write_text(
-        f"Host arm\n  User pi\n  HostKeyAlias arm\n  IdentityFile {keys / 'user'}\n"
-        f"  IdentitiesOnly yes\n  UserKnownHostsFile {scratch / 'known'}\n"
-        f"  ProxyCommand {way} {1 << 40} 127.0.0.1 2222\n"
-    )
+    config = way_into(server.pid, "arm", 2222, scratch)
     time.sleep(2)
-    yield scratch / "config"
+    yield config
     server.terminate()
     server.wait()
 

@@ -29,6 +29,21 @@ def refused(device, bundle: Path, **options) -> EdgeError:
     return caught.value
 
 
+def begun(session: Session, folder: Path) -> tuple[Bundle, list[dict]]:
+    """Begin a flash; return the bundle, and what has to be sent of it."""
+    bundle = read_bundle(folder)
+    session.ask("begin", patience_s=0)
+    staged = session.ask("stage", manifest=bundle.manifest, signature=None, no_downgrade=False,
+                         dry=False)  # fmt: skip
+    return bundle, staged["missing"]
+
+
+def others_fill(board) -> None:
+    """Have something else take all that is left of the board's disk."""
+    room = os.statvfs(board.root)
+    (board.root / "home" / "others").write_bytes(b"\0" * (room.f_bavail * room.f_frsize))
+
+
 def send(session: Session, bundle: Bundle, missing: list[dict]) -> None:
     for file in missing:
         body = bundle.path_of(file["sha256"]).read_bytes()
@@ -72,16 +87,11 @@ def test_too_little_room_is_seen_before_anything_is_sent(board, bundles, small) 
 def test_a_disk_that_fills_up_meanwhile(board, bundles, small) -> None:
     small("size=80m")
     first = put(board, bundles[0])["version"]
-    bundle = read_bundle(bundles[1])
     with Session("board", config=board.config) as session:
-        session.ask("begin", patience_s=0)
-        staged = session.ask("stage", manifest=bundle.manifest, signature=None,
-                             no_downgrade=False, dry=False)  # fmt: skip
-        # Others write as well.
-        room = os.statvfs(board.root)
-        (board.root / "home" / "others").write_bytes(b"\0" * (room.f_bavail * room.f_frsize - 4096))
+        bundle, missing = begun(session, bundles[1])
+        others_fill(board)
         with pytest.raises(EdgeError, match="No space left on device"):
-            send(session, bundle, staged["missing"])
+            send(session, bundle, missing)
     assert current(board) == first
     (board.root / "home" / "others").unlink()
     assert put(board, bundles[1])["replaced"] == first
@@ -90,14 +100,9 @@ def test_a_disk_that_fills_up_meanwhile(board, bundles, small) -> None:
 def test_a_disk_without_room_for_a_switch_keeps_what_runs(board, bundles, small) -> None:
     small("size=80m")
     first = put(board, bundles[0])["version"]
-    bundle = read_bundle(bundles[1])
     with Session("board", config=board.config) as session:
-        session.ask("begin", patience_s=0)
-        staged = session.ask("stage", manifest=bundle.manifest, signature=None,
-                             no_downgrade=False, dry=False)  # fmt: skip
-        send(session, bundle, staged["missing"])
-        room = os.statvfs(board.root)
-        (board.root / "home" / "others").write_bytes(b"\0" * (room.f_bavail * room.f_frsize))
+        send(session, *begun(session, bundles[1]))
+        others_fill(board)
         with pytest.raises(EdgeError, match="No space left on device"):
             session.ask("make")
     assert current(board) == first
@@ -162,11 +167,7 @@ def test_an_edge_that_is_gone_is_told_and_another_one_is_found(board, bundles) -
 def test_what_fails_as_nobody_thought_of_is_taken_back(board, bundles) -> None:
     first = put(board, bundles[0])["version"]
     with Session("board", config=board.config) as session:
-        session.ask("begin", patience_s=0)
-        bundle = read_bundle(bundles[1])
-        staged = session.ask("stage", manifest=bundle.manifest, signature=None,
-                             no_downgrade=False, dry=False)  # fmt: skip
-        send(session, bundle, staged["missing"])
+        send(session, *begun(session, bundles[1]))
         name = session.ask("make")
         # Where a run keeps what it keeps is no folder all of a sudden.
         shutil.rmtree(board.root / "home")

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,21 +21,16 @@ DEMO = ("--demo", "--frames", "1000000000")
 
 
 @pytest.fixture(scope="module")
-def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def config(keys: Path, let_in, way_into, tmp_path_factory) -> Iterator[Path]:
     """Return an ssh configuration with a host "box", booted and never flashed."""
     folder = Path(os.environ.get("EDGE_BOX", Path.home() / ".cache" / "edge-box"))
     subprocess.run(["bash", MAKE, folder], check=True)
     root = folder / "root"
-    home = root / "home" / "pi"
-    shutil.rmtree(home / ".local", ignore_errors=True)
+    shutil.rmtree(root / "home" / "pi" / ".local", ignore_errors=True)
     (root / "etc/systemd/system/edge.service").unlink(missing_ok=True)
     (root / "etc/systemd/system/multi-user.target.wants/edge.service").unlink(missing_ok=True)
     (root / "etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
-    (home / ".ssh").mkdir(exist_ok=True)
-    shutil.copy(keys / "user.pub", home / ".ssh" / "authorized_keys")
-    for path in (home / ".ssh", home / ".ssh" / "authorized_keys"):
-        os.chown(path, 1000, 1000)
-        path.chmod(0o700)
+    let_in(root)
     shutil.copy(keys / "host", root / "etc/ssh/test_host")
     (root / "etc/ssh/sshd_config.d/test.conf").write_text("HostKey /etc/ssh/test_host\nUsePAM no\n")
     scratch = tmp_path_factory.mktemp("box")
@@ -46,27 +40,15 @@ def config(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
              "--private-network"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        yield reach(container.pid, keys, scratch)
+        children = Path(f"/proc/{container.pid}/task/{container.pid}/children")
+        until(lambda: children.read_text().split())
+        config = way_into(int(children.read_text().split()[0]), "box", 22, scratch)
+        ready = ["ssh", "-F", config, "box", "true"]
+        until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0)
+        yield config
     finally:
         container.terminate()
         container.wait(60)
-
-
-def reach(container: int, keys: Path, scratch: Path) -> Path:
-    """Wait for the container's ssh server; return a configuration that leads to it."""
-    children = Path(f"/proc/{container}/task/{container}/children")
-    until(lambda: children.read_text().split())
-    init = children.read_text().split()[0]
-    way = f"nsenter --net=/proc/{init}/ns/net {sys.executable} {HERE / 'relay.py'}"
-    (scratch / "known").write_text(f"box {(keys / 'host.pub').read_text()}")
-    (scratch / "config").write_text(
-        f"Host box\n  User pi\n  HostKeyAlias box\n  IdentityFile {keys / 'user'}\n"
-        f"  IdentitiesOnly yes\n  UserKnownHostsFile {scratch / 'known'}\n"
-        f"  ProxyCommand {way} {1 << 40} 127.0.0.1 22\n"
-    )
-    ready = ["ssh", "-F", scratch / "config", "box", "true"]
-    until(lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0)
-    return scratch / "config"
 
 
 def until(what: Callable[[], object], seconds: float = 60) -> None:
