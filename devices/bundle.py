@@ -15,7 +15,8 @@ from typing import Any
 from edge.assets import assets, fetch, home
 from edge.devices.golden import expectations, write_golden
 from edge.devices.onboard_bundle import NAMESPACE, SCHEMA, read_manifest
-from edge.devices.onboard_store import MANIFEST, SIGNATURE, RefusedError, digest
+from edge.devices.onboard_store import MANIFEST, SIGNATURE, RefusedError
+from edge.devices.onboard_whole import digest
 from edge.devices.preflight import numbers
 from edge.devices.wheels import Runtime
 from edge.environment import versions

@@ -232,8 +232,8 @@ def _stage(session: Session, bundle: Bundle, options: FlashOptions, *, dry: bool
 def _service(options: FlashOptions) -> dict[str, Any] | None:
     if options.service is None:
         return None
-    recover = files("edge.devices").joinpath("onboard_store.py").read_text("utf-8")
-    return {"options": list(options.service), "recover": recover}
+    start = files("edge.devices").joinpath("onboard_store.py").read_text("utf-8")
+    return {"options": list(options.service), "start": start}
 
 
 def _room_mb(bundle: Bundle, staged: dict[str, Any]) -> float:

@@ -29,17 +29,15 @@ from edge.devices.onboard_bundle import (
     check_signature,
 )
 from edge.devices.onboard_probe import facts, find_edge, version
-from edge.devices.onboard_service import Service
+from edge.devices.onboard_service import Service, watched
 from edge.devices.onboard_store import (
     MANIFEST,
     SIGNATURE,
     RefusedError,
     Store,
-    is_runtime_whole,
-    is_whole,
-    verify,
 )
 from edge.devices.onboard_trial import install, smoke, use
+from edge.devices.onboard_whole import is_runtime_whole, is_whole, verify
 
 # Of who holds the store; a newcomer waits a little longer.
 _SILENCE_S = 45
@@ -120,7 +118,12 @@ def begin(board: Board, patience_s: float) -> dict[str, Any]:
     board.data = Impatient(board.data, _SILENCE_S)
     board.store.clean()
     left = board.store.trial()
-    current = board.store.end_trial(good=False, why="the flash was interrupted")
+    unit = Service(board.store)
+    ran = unit.runs
+    current = board.store.fail_trial("the flash was interrupted")
+    # A unit may also be what is left of a first flash with one.
+    if left is not None or board.store.options_of(current) is None:
+        unit.follow(ran=ran)
     return {"current": current, "taken_back": left and left["to"]}
 
 
@@ -192,47 +195,63 @@ def activate(
         name: The version.
         max_memory_mb: The most memory that it may take in use.
         window_s: How long a service is watched.
-        service: Options of `edge run` and the program `recover` of a service that shall run it;
-            None for that which is there, if one is.
+        service: Options of `edge run`, and the program `start` that a service shall run; None for
+            the service that is there, if one is.
 
     Returns:
         The version that is current, and what it did in use.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Whatever happened since it was made.
     verify(board.store.version(name))
-    unit = Service(board.store)
-    runs = unit.runs or service is not None
+    store, unit = board.store, Service(board.store)
+    current = store.pointed("current")
+    options = store.options_of(current)
     if service is not None:
         unit.require()
-    try:
-        if service is not None:
-            unit.write(**service, max_memory_mb=max_memory_mb, python=sys.executable)
-        if board.store.pointed("current") != name:
-            board.store.begin_trial(name)
-            board.answer(switched=name)
-        if runs:
-            unit.restart()
-            used = unit.prove(seconds=window_s, max_memory_mb=max_memory_mb)
-        else:
-            used = use(board.store, max_memory_mb=max_memory_mb)
-    except Exception as error:  # whatever it is, the version has not proven itself
-        raise _taken_back(board, unit if runs else None, error) from error
-    board.store.end_trial(good=True)
-    board.store.prune()
+        other = watched(service["options"])
+        changes = unit.plan(service["start"], max_memory_mb=max_memory_mb, python=sys.executable)
+        if (name, other) == (current, options) and unit.runs and not changes:
+            return {"current": name, "use": None}
+        options = other
+    used = _switch(board, unit, name, options, max_memory_mb=max_memory_mb, window_s=window_s)
     return {"current": name, "use": used}
 
 
-def _taken_back(board: Board, unit: Service | None, error: Exception) -> RefusedError:
+def _switch(
+    board: Board, unit: Service, name: str, options: list[str] | None, *, max_memory_mb: float,
+    window_s: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Let a version prove itself in use, with options for its service; return how it did."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    store, ran = board.store, unit.runs
+    try:
+        store.begin_trial(name, options)
+        board.answer(switched=name)
+        unit.write()
+        if options is not None and (unit.is_planned or ran):
+            unit.restart()
+            used = unit.prove(seconds=window_s, max_memory_mb=max_memory_mb)
+        else:
+            used = use(store, max_memory_mb=max_memory_mb)
+    except Exception as error:  # whatever it is, the version has not proven itself
+        raise _taken_back(board, unit, error, ran=ran) from error
+    before = (store.trial() or {}).get("from")
+    # What was damaged is nothing to go back to.
+    store.pass_trial(keep=before is not None and is_whole(store.version(before)))
+    unit.settle()
+    store.prune()
+    return used
+
+
+def _taken_back(board: Board, unit: Service, error: Exception, *, ran: bool) -> RefusedError:
     """Go back from a version that failed, and say why and where to."""
     why = error.message if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
     hint = error.hint if isinstance(error, RefusedError) else "look at the board's disk and log"
     on_trial = board.store.trial() is not None
     try:
-        current = board.store.end_trial(good=False, why=why)
+        current = board.store.fail_trial(why)
     finally:
-        if unit is not None:
-            unit.restore()
+        unit.follow(ran=ran)
     with suppress(OSError):
         board.store.prune()
     back = f"; it is back at {current}" if current else "; nothing ran there before"
@@ -254,7 +273,13 @@ def rollback(
         signature.read_text() if signature.exists() else None,
     )  # fmt: skip
     tested = smoke(board.store, before, max_latency_ms=max_latency_ms)
-    return {"smoke": tested, **activate(board, before, max_memory_mb, window_s, None)}
+    # Its own options: those of the one after may be none that it knows.
+    current = board.store.pointed("current")
+    options = board.store.options_of(before) or board.store.options_of(current)
+    used = _switch(
+        board, Service(board.store), before, options, max_memory_mb=max_memory_mb, window_s=window_s
+    )
+    return {"smoke": tested, "current": before, "use": used}
 
 
 def status(board: Board) -> dict[str, Any]:

@@ -23,15 +23,11 @@ from edge.devices.onboard_store import (
     SIGNATURE,
     RefusedError,
     Store,
-    altered,
-    digest,
     is_manifest,
-    is_runtime_whole,
-    is_whole,
     remove_tree,
     sync,
-    verify,
 )
+from edge.devices.onboard_whole import altered, digest, is_runtime_whole, is_whole, verify
 
 SCHEMA = 1
 SIGNERS = "allowed_signers"

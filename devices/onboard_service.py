@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import time
@@ -18,16 +17,17 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from edge.devices.onboard_store import RefusedError, Store
+from edge.devices.onboard_store import NOTHING_TO_RUN, RefusedError, Store
 
 UNIT = "edge.service"
+_PROGRAM = "start.py"
 _PLACE = Path("/etc/systemd/system") / UNIT
 _METRICS = "127.0.0.1:9109"
 _START_S = 180
 _LOOK_EVERY_S = 0.5
 _LAST_WORDS = 400
 _PLAIN = re.compile(r"[\w/.@+-]+")
-_UNREADABLE = re.compile(r"[\\\n\r]")
+_MEMORY = re.compile(r"(?<=^MemoryMax=)\d+(?=M$)", re.MULTILINE)
 
 # Nothing but its own folder can be written, and of that neither versions nor runtimes. What asks
 # for cameras is left to groups: they differ by board.
@@ -41,9 +41,9 @@ StartLimitIntervalSec=0
 Type=notify
 User={user}
 SupplementaryGroups={groups}
-# A version that was switched to, but never proved itself before the power went, is taken back.
-ExecStartPre=-{python} -I {root}/recover.py
-ExecStart={root}/current/edge run {options}
+# Runs the version that is current, with its options; one that never proved itself is taken back.
+ExecStart={python} -I {root}/{program}
+RestartPreventExitStatus={nothing}
 WatchdogSec=60
 TimeoutStartSec={start}
 Restart=always
@@ -85,17 +85,18 @@ class Service:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._before = _PLACE.read_text() if _PLACE.exists() else None
-        self._ran = True
+        self._before = self._text = _read()
+        self._program = None  # type: str | None
 
     @property
     def runs(self) -> bool:
-        """Whether it is there, of this store, and is not stopped."""
-        return self._ours and self.state() in ("active", "activating", "reloading")
+        """Whether it is there, of this store, and nobody stopped it."""
+        return self._is_ours() and self.state() != "inactive"
 
     @property
-    def _ours(self) -> bool:
-        return self._before is not None and f"ExecStart={self._store.root}/" in self._before
+    def is_planned(self) -> bool:
+        """Whether there will be one."""
+        return self._program is not None
 
     def state(self) -> str | None:
         """Return what systemd says of it, such as "active"; None where there is none."""
@@ -116,7 +117,7 @@ class Service:
             raise RefusedError(
                 "root would run the service", "log in as the user who shall run it, with sudo"
             )
-        if self._before is not None and not self._ours:
+        if self._before is not None and not self._is_ours():
             raise RefusedError(
                 f"{_PLACE} runs another folder than {self._store.root}", "remove it first"
             )
@@ -131,45 +132,70 @@ class Service:
                 "/etc/sudoers.d/edge",
             )
 
-    def write(self, options: list[str], recover: str, *, max_memory_mb: float, python: str) -> None:
-        """Write and enable the unit.
+    def plan(self, start: str, *, max_memory_mb: float, python: str) -> bool:
+        """Decide on a unit, to be written.
 
         Args:
-            options: Of `edge run`.
-            recover: The text of the program that takes an unproven version back.
+            start: The text of the program that it runs.
             max_memory_mb: The most memory that it may take.
-            python: The Python that runs `recover`.
+            python: The Python that runs the program.
+
+        Returns:
+            Whether it is another than the one there.
+        """
+        groups = [name for name in ("video", "render") if _is_group(name)]
+        self._text = _TEXT.format(
+            user=getpass.getuser(), groups=" ".join(groups), python=python, root=self._store.root,
+            program=_PROGRAM, nothing=NOTHING_TO_RUN, start=_START_S, memory=int(max_memory_mb),
+        )  # fmt: skip
+        self._program = start
+        there = self._store.root / _PROGRAM
+        return self._text != self._before or not there.exists() or there.read_text() != start
+
+    def write(self) -> None:
+        """Write and enable the unit that was decided on, if one was.
 
         Raises:
             RefusedError: It cannot be written.
         """
-        if any(_UNREADABLE.search(word) for word in options):
-            raise RefusedError(
-                "systemd would misread --run-options", "leave out backslashes and line breaks"
-            )
-        self._ran = self.state() == "active"
-        self._store.write("recover.py", recover.encode())
-        if "--metrics" not in options:
-            options = [*options, "--metrics", _METRICS]
-        groups = [name for name in ("video", "render") if _is_group(name)]
-        text = _TEXT.format(
-            user=getpass.getuser(), groups=" ".join(groups), python=python, root=self._store.root,
-            options=" ".join(map(_escaped, options)), start=_START_S, memory=int(max_memory_mb),
-        )  # fmt: skip
+        if self._text is None or self._program is None:
+            return
+        self._store.write(_PROGRAM, self._program.encode())
+        # The version before has to get along with it as well, should the flash be cut off.
+        allowed = max(map(int, _MEMORY.findall(f"{self._text}{self._before}")))
+        text = _MEMORY.sub(str(allowed), self._text)
         if text != self._before:
             _install(text)
         _checked(_root("systemctl", "enable", "--quiet", UNIT), "enable the service")
 
-    def restore(self) -> None:
-        """Have the unit be as it was before, running, or not at all."""
-        if self._before is None:
+    def settle(self) -> None:
+        """Give the unit its last form, since the version has proven itself."""
+        if self._text is not None and self._text != _read():
+            with suppress(RefusedError):  # what is there allows more memory than was asked for
+                _install(self._text)
+
+    def follow(self, *, ran: bool) -> None:
+        """Have the unit run what is current again, after a version was taken back.
+
+        Args:
+            ran: Whether it did so before that one came.
+        """
+        if not self._is_ours():
+            return
+        if self._store.options_of(self._store.pointed("current")) is None:
             _root("systemctl", "disable", "--now", "--quiet", UNIT)
             _root("rm", "-f", str(_PLACE))
             _root("systemctl", "daemon-reload")
-        else:
-            with suppress(RefusedError):  # no worse than it was
+            if _read() is None:
+                self._store.remove(_PROGRAM)
+            return
+        with suppress(RefusedError):  # no worse than it was
+            if self._before is not None and self._before != _read():
                 _install(self._before)
-                self.restart() if self._ran else _root("systemctl", "stop", UNIT)
+            if ran:
+                self.restart()
+            else:
+                _root("systemctl", "stop", UNIT)
 
     def restart(self) -> None:
         """Start it anew; it has started once it has its first result.
@@ -180,7 +206,6 @@ class Service:
         _root("systemctl", "reset-failed", "--quiet", UNIT)
         done = _root("systemctl", "restart", UNIT)
         if done.returncode:
-            _root("systemctl", "stop", UNIT)
             said = " ".join(done.stderr.split())
             raise _ill(f"the service does not start: {_journal()} ({said})")
 
@@ -217,13 +242,24 @@ class Service:
             "memory_mb": round(memory, 1),
         }  # fmt: skip
 
+    def _is_ours(self) -> bool:
+        return f" {self._store.root}/{_PROGRAM}\n" in (_read() or "")
+
     def _metrics(self) -> str:
-        line = next(one for one in _PLACE.read_text().splitlines() if one.startswith("ExecStart="))
-        words = shlex.split(line)
+        words = self._store.options_of(self._store.pointed("current")) or []
         following = words[words.index("--metrics") + 1 :] if "--metrics" in words else []
         port = re.search(r"(\d+)$", following[0]) if following else None
         # Whatever it listens on, it is asked from the board itself.
         return f"127.0.0.1:{port.group(1)}" if port else _METRICS
+
+
+def watched(options: list[str]) -> list[str]:
+    """Return options of `edge run` with which it can be asked how it is."""
+    return options if "--metrics" in options else [*options, "--metrics", _METRICS]
+
+
+def _read() -> str | None:
+    return _PLACE.read_text() if _PLACE.exists() else None
 
 
 def _install(text: str) -> None:
@@ -305,12 +341,6 @@ def _is_group(name: str) -> bool:
     with suppress(KeyError):
         return bool(grp.getgrnam(name))
     return False
-
-
-def _escaped(word: str) -> str:
-    """Write a word so that systemd reads it as it is."""
-    quoted = shlex.quote(word) if re.search(r"[^\w@:/.,=+-]", word) else word
-    return quoted.replace("%", "%%").replace("$", "$$")
 
 
 def _ill(why: str) -> RefusedError:

@@ -2,27 +2,26 @@
 
     current      the version that runs: a link into versions/, only ever changed by rename
     previous     the good one before it
-    trial        there while `current` has not yet proven itself: {"to": …, "from": …}
+    trial        there while `current` has not yet proven itself: {"to": …, "from": …, …}
     versions/    each a complete bundle, named by the digest of its manifest
     runtimes/    virtual environments, named by the digest of their wheels; versions link to them
     wheels/      what the runtimes were made of, so that only what is new has to be sent
     staging/     what has arrived so far, named by the sha256 that it should have
+    options/     of `edge run` in a service, by the name of the version
     home/        what a run keeps: EDGE_HOME
     journal.jsonl
 
 Whatever is killed at whatever moment, `current` is a complete and verified version: the old one or
-the new one. Sent to a board as text, so the standard library alone; with a service it stays there
-as `recover.py`.
+the new one, with the options that it was given. Sent to a board as text, so the standard library
+alone; with a service it stays there as `start.py`.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +29,12 @@ from typing import Any
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 # Names under which a file or link waits to take its place.
-_WAITING = (".current", ".previous", ".trial", ".recover.py", ".allowed_signers", ".journal.jsonl")
-COMPLETE = "complete"
-_BLOCK = 1 << 20
+_WAITING = (
+    ".current", ".previous", ".trial", ".options", ".start.py", ".allowed_signers",
+    ".journal.jsonl",
+)  # fmt: skip
+# What systemd does not try again.
+NOTHING_TO_RUN = 78
 _MOST_JOURNAL = 1 << 20
 _KEPT_JOURNAL = 500
 
@@ -60,6 +62,7 @@ class Store:
         self.wheels = root / "wheels"
         self.staging = root / "staging"
         self.home = root / "home"
+        self.options = root / "options"
         self._lock = None  # type: Any
 
     def lock(self) -> dict[str, Any] | None:
@@ -131,37 +134,68 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def begin_trial(self, name: str) -> None:
-        """Switch to a complete version, which has yet to prove itself."""
+    def options_of(self, name: str | None) -> list[str] | None:
+        """Return with which options a service runs a version; None for no service."""
+        try:
+            value = json.loads((self.options / str(name)).read_text())
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, list) else None
+
+    def begin_trial(self, name: str, options: list[str] | None) -> None:
+        """Switch to a complete version, which has yet to prove itself.
+
+        Args:
+            name: The version.
+            options: Of `edge run` in a service; None for no service.
+        """
         words = {"to": name, "from": self.pointed("current")}
-        kept = {**words, "previous": self.pointed("previous")}
-        self.write("trial", json.dumps(kept).encode())
+        kept = {"previous": self.pointed("previous"), "options": self.options_of(name)}
+        self.write("trial", json.dumps({**words, **kept}).encode())
+        self._set_options(name, options)
         self.point("current", name)
         self.note("switched", **words)
 
-    def end_trial(self, *, good: bool, why: str = "") -> str | None:
-        """Keep the version on trial, or go back to the one before.
+    def pass_trial(self, *, keep: bool) -> None:
+        """Say that the version on trial is good.
+
+        Args:
+            keep: Whether the one before is something to go back to.
+        """
+        trial = self.trial()
+        if trial is None:
+            return
+        if keep and trial["from"] not in (None, trial["to"]):
+            self.point("previous", trial["from"])
+        self.remove("trial")
+        self.note("good", to=trial["to"], **{"from": trial["from"]})
+
+    def fail_trial(self, why: str) -> str | None:
+        """Go back from the version on trial to the one before, if there is one on trial.
 
         Returns:
             The version that is current now; None for none.
         """
         trial = self.trial()
-        if trial is None:
-            # Cut short while it was written: the switch had not yet come.
-            self.remove("trial")
-            return self.pointed("current")
-        if good:
-            # What was damaged is nothing to go back to.
-            if trial["from"] is not None and is_whole(self.version(trial["from"])):
-                self.point("previous", trial["from"])
-        else:
+        if trial is not None:
+            if "options" in trial:
+                self._set_options(trial["to"], trial["options"])
             self.point("current", trial["from"])
             if "previous" in trial:
                 self.point("previous", trial["previous"])
+            self.note("rolled back", to=trial["to"], **{"from": trial["from"]}, why=why)
+        # One that was cut short while it was written comes before the switch.
         self.remove("trial")
-        words = {"to": trial["to"], "from": trial["from"], **({"why": why} if why else {})}
-        self.note("good" if good else "rolled back", **words)
         return self.pointed("current")
+
+    def _set_options(self, name: str, options: list[str] | None) -> None:
+        if options == self.options_of(name):
+            return
+        self.options.mkdir(exist_ok=True)
+        if options is None:
+            self.remove(f"options/{name}")
+        else:
+            self.write("options", json.dumps(options).encode(), into=self.options / name)
 
     def point(self, link: str, name: str | None) -> None:
         """Let a link stand for another version, at once and for good; None removes it."""
@@ -175,21 +209,27 @@ class Store:
         temporary.replace(self.root / link)
         sync(self.root)
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file at once and for good."""
-        temporary = self.root / f".{name}"
+    def write(self, name: str, data: bytes, into: Path | None = None) -> None:
+        """Write a file at once and for good.
+
+        Args:
+            name: Of the file, and of the one that waits to take its place.
+            data: What it holds.
+            into: The file, where it is not beside that one.
+        """
+        temporary, final = self.root / f".{name}", into or self.root / name
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.root / name)
-        sync(self.root)
+        temporary.replace(final)
+        sync(final.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file or link for good."""
         with suppress(FileNotFoundError):
             (self.root / name).unlink()
-            sync(self.root)
+            sync((self.root / name).parent)
 
     def note(self, event: str, **words: Any) -> None:
         """Add a line to the journal, if it can be: nothing hangs on it."""
@@ -240,6 +280,11 @@ class Store:
         for path in _listed(self.runtimes) + _listed(self.wheels):
             if path.name not in used:
                 remove_tree(path)
+        for path in _listed(self.options):
+            if path.name not in kept:
+                remove_tree(path)
+        with suppress(OSError):
+            self.options.rmdir()
         remove_tree(self.staging)
 
 
@@ -259,101 +304,6 @@ def is_manifest(value: Any) -> bool:
         )
     except (KeyError, TypeError, AttributeError):
         return False
-
-
-def verify(folder: Path) -> None:
-    """Check that a version is complete: every file as its manifest says, and none besides.
-
-    Raises:
-        RefusedError: It is not.
-    """
-    try:
-        words = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        words = None
-    if not is_manifest(words):
-        raise altered(f"{folder.name}/{MANIFEST}")
-    files = words["files"]
-    # A wheel is used up by the runtime that is made of it.
-    expected = {name for name in files if not name.startswith("wheels/")}
-    for name in sorted(expected | _present(folder) - {MANIFEST, SIGNATURE, "runtime"}):
-        if name not in expected or digest(folder / name) != files[name]["sha256"]:
-            raise altered(name)
-
-
-def finish_runtime(folder: Path) -> None:
-    """Say of a virtual environment that it is complete."""
-    # Much faster than file by file, and there are thousands.
-    os.sync()
-    with (folder / COMPLETE).open("w") as file:
-        file.write(json.dumps(_outline(folder)))
-        file.flush()
-        os.fsync(file.fileno())
-    sync(folder)
-
-
-def is_runtime_whole(folder: Path) -> bool:
-    """Tell whether a virtual environment is complete, and no file of it is missing or cut short."""
-    try:
-        expected = json.loads((folder / COMPLETE).read_text())
-        found = _outline(folder)
-        return all(found.get(name) == size for name, size in expected.items())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _outline(folder: Path) -> dict[str, int]:
-    """Return the sizes of the files below a folder by their names, but for bytecode."""
-    found = {}
-    for place, folders, names in os.walk(str(folder)):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            path = Path(place) / name
-            if name != COMPLETE:
-                found[str(path.relative_to(folder))] = path.lstat().st_size
-    return found
-
-
-def is_whole(folder: Path) -> bool:
-    """Tell whether a version is complete."""
-    try:
-        verify(folder)
-    except RefusedError:
-        return False
-    return True
-
-
-def _present(folder: Path) -> set[str]:
-    """Return the names of all files below a folder, and of links to folders: none is followed."""
-    found = set()
-    for place, folders, names in os.walk(str(folder)):
-        links = [name for name in folders if (Path(place) / name).is_symlink()]
-        found |= {str((Path(place) / name).relative_to(folder)) for name in names + links}
-    return found
-
-
-def altered(name: str) -> RefusedError:
-    """Return that a file is not what the manifest says."""
-    return RefusedError(
-        f"{name} is not what the manifest says: it was altered on the way or in its place",
-        "flash again; should it happen again, look at the disk and at who else may write there",
-    )
-
-
-def digest(path: Path) -> str | None:
-    """Return the sha256 of a plain file; None where there is none, or something else."""
-    try:
-        # A link would be followed to what may change.
-        descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
-        total = hashlib.sha256()
-        for block in iter(lambda: file.read(_BLOCK), b""):
-            total.update(block)
-    return total.hexdigest()
 
 
 def sync(path: Path) -> None:
@@ -381,14 +331,24 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def recover(root: Path) -> None:
-    """Go back from a version that never proved itself, unless it is being tried right now."""
+def start(root: Path) -> None:
+    """Become the current version's `edge run`, as its service; called by systemd.
+
+    A version that never proved itself before the power went is taken back first, unless it is being
+    tried right now. Where nothing ran before, the unproven one is better than none.
+    """
     store = Store(root)
-    trial = store.trial()
-    # Where nothing ran before, the unproven one is better than none.
-    if trial is not None and trial["from"] is not None and store.lock() is None:
-        store.end_trial(good=False, why="the service started before it had proven itself")
+    with suppress(OSError):  # a full disk, on which the new one has to do
+        trial = store.trial()
+        if trial is not None and trial["from"] is not None and store.lock() is None:
+            store.fail_trial("the service started before it had proven itself")
+    name = store.pointed("current")
+    options = store.options_of(name)
+    if name is None or options is None:
+        raise SystemExit(NOTHING_TO_RUN)
+    edge = str(store.version(name) / "edge")
+    os.execv(edge, [edge, "run", *options])
 
 
 if __name__ == "__main__":
-    recover(Path(__file__).resolve().parent)
+    start(Path(__file__).resolve().parent)

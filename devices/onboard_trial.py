@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.devices.onboard_bundle import whole_runtime
-from edge.devices.onboard_store import (
-    RefusedError,
-    Store,
-    altered,
-    digest,
-    finish_runtime,
-    remove_tree,
-)
+from edge.devices.onboard_store import RefusedError, Store, remove_tree
+from edge.devices.onboard_whole import altered, digest, finish_runtime
 
 # Of one program; an emulated board takes half a minute to start one.
 _PATIENCE_S = 600.0

@@ -23,8 +23,8 @@ from edge.progress import Advance
 
 # What is sent, in the order in which it is made there.
 _MODULES = (
-    "onboard_probe", "onboard_store", "onboard_bundle", "onboard_trial", "onboard_service",
-    "onboard_board", "onboard",
+    "onboard_probe", "onboard_store", "onboard_whole", "onboard_bundle", "onboard_trial",
+    "onboard_service", "onboard_board", "onboard",
 )  # fmt: skip
 
 # One line without anything that some login shell takes for its own.

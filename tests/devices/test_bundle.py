@@ -13,7 +13,8 @@ import pytest
 from edge.devices.bundle import make_bundle, read_bundle, sign
 from edge.devices.flash import FlashOptions, flash
 from edge.devices.onboard_bundle import SIGNERS, check_signature, read_manifest
-from edge.devices.onboard_store import RefusedError, Store, is_whole, verify
+from edge.devices.onboard_store import RefusedError, Store
+from edge.devices.onboard_whole import is_whole, verify
 from edge.devices.reach import Session
 from edge.errors import EdgeError
 
@@ -295,7 +296,7 @@ def test_all_of_a_version_is_on_the_disk_before_it_is_switched_to(tmp_path, monk
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", renamed)
     name = Incoming(store, manifest, None).assemble(None)
-    store.begin_trial(name)
+    store.begin_trial(name, None)
     order = {word: at for at, word in enumerate(seen)}
     made = str(store.versions / f".new-{name}")
     settled = order["rename", str(store.version(name))]

@@ -21,37 +21,6 @@ import pytest
 from edge.devices.flash import FlashOptions, flash, status
 from edge.devices.reach import Session, UnreachableError
 
-# Loaded by the board's Python before what is sent there: kills it before its N-th change of the
-# disk, or start of a program, and counts them.
-KILLER = """
-import os, sys
-
-def watch():
-    place = os.environ.get("EDGE_TEST_FAULT")
-    if place is None or not sys.flags.isolated:
-        return
-    with open(place) as file:
-        fatal = int(file.read() or 0)
-    counter = os.open(place + ".count", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    changes = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link",
-               "os.chmod", "shutil.copyfile", "subprocess.Popen", "fcntl.flock"}
-    count = 0
-
-    def hook(event, args):
-        nonlocal count
-        writes = event == "open" and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if not writes and event not in changes:
-            return
-        count += 1
-        os.pwrite(counter, b"%d" % count, 0)
-        if count == fatal:
-            os.kill(os.getpid(), 9)
-
-    sys.addaudithook(hook)
-
-watch()
-"""
-
 
 class Bench:
     """A board that runs a version, and flashes of ever new ones that go wrong.
@@ -130,7 +99,7 @@ class Bench:
 
     def changes(self) -> int:
         """Return how many changes the last conversation made."""
-        return int(Path(f"{self.fault}.count").read_text() or 0)
+        return len(Path(f"{self.fault}.log").read_text().splitlines())
 
     def cut_off_after(self, bytes_sent: int) -> Callable[[Path], None]:
         """Return a flash whose connection ends once so many bytes went to the board."""
@@ -167,6 +136,7 @@ class Bench:
 
 
 RELAY = Path(__file__).with_name("relay.py")
+KILLER = Path(__file__).with_name("killer.py")
 
 
 def descendants(process: int) -> list[int]:
@@ -191,7 +161,7 @@ def bench(start_device, bundles, tmp_path_factory) -> Bench:
     folder = tmp_path_factory.mktemp("faults")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     [site] = (folder / "venv" / "lib").glob("python3*/site-packages")
-    (site / "sitecustomize.py").write_text(KILLER)
+    shutil.copy(KILLER, site / "sitecustomize.py")
     fault = folder / "fault"
     fault.write_text("0")
     programs = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin:{Path(sys.executable).parent}"

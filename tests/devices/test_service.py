@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from edge.devices.flash import FlashOptions, flash, rollback, status
+from edge.devices.reach import UnreachableError
 from edge.errors import EdgeError
 
 pytestmark = [pytest.mark.device, pytest.mark.timeout(1800)]
 
 HERE = Path(__file__).resolve().parent
 MAKE = HERE.parent / "board" / "systemd.sh"
+KILLER = HERE / "killer.py"
 DEMO = ("--demo", "--frames", "1000000000")
+OTHER = ("--demo", "--frames", "2000000000")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,12 @@ def config(keys: Path, let_in, way_into, tmp_path_factory) -> Iterator[Path]:
     (root / "etc/sudoers.d/pi").write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
     let_in(root)
     shutil.copy(keys / "host", root / "etc/ssh/test_host")
-    (root / "etc/ssh/sshd_config.d/test.conf").write_text("HostKey /etc/ssh/test_host\nUsePAM no\n")
+    (root / "etc/ssh/sshd_config.d/test.conf").write_text(
+        "HostKey /etc/ssh/test_host\nUsePAM no\nSetEnv EDGE_TEST_FAULT=/home/pi/fault\n"
+    )
+    [custom] = (root / "etc").glob("python3.*/sitecustomize.py")
+    shutil.copy(KILLER, custom)
+    (root / "home/pi/fault").write_text("0")
     scratch = tmp_path_factory.mktemp("box")
     with (scratch / "log").open("wb") as log:
         container = subprocess.Popen(
@@ -71,16 +79,27 @@ def there(config: Path) -> Callable[[str], str]:
     return there
 
 
-def put(config: Path, model: str, **options) -> dict:
-    chosen = FlashOptions(config=config, window_s=3, **options)
+@pytest.fixture(scope="module")
+def fault(config: Path) -> Path:
+    """The file that says before which change of its disk the box kills its Python."""
+    folder = Path(os.environ.get("EDGE_BOX", Path.home() / ".cache" / "edge-box"))
+    return folder / "root" / "home/pi/fault"
+
+
+def put(config: Path, model: str, window_s: float = 3, **options) -> dict:
+    chosen = FlashOptions(config=config, window_s=window_s, **options)
     return flash(model, "box", chosen, say=lambda sentence: None)
+
+
+def command(there: Callable[[str], str]) -> str:
+    """Return the words of what the service runs."""
+    process = there("systemctl show edge --property=MainPID --value")
+    return there(f"tr '\\0' ' ' < /proc/{process}/cmdline")
 
 
 def running(there: Callable[[str], str]) -> str:
     """Return the version whose edge the service runs."""
-    process = there("systemctl show edge --property=MainPID --value")
-    words = there(f"tr '\\0' ' ' < /proc/{process}/cmdline")
-    return words.partition("/versions/")[2].partition("/")[0]
+    return command(there).partition("/versions/")[2].partition("/")[0]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +172,61 @@ def test_what_never_proved_itself_is_gone_after_a_power_cut(
     there(f"echo '{words}' > ~/.local/share/edge/trial; sudo systemctl restart edge")
     assert running(there) == before
     assert status("box", config=config)["journal"][-1]["why"].startswith("the service started")
+
+
+def test_wherever_a_flash_is_killed_a_version_runs_with_its_own_options(
+    first: str, config: Path, there: Callable[[str], str], fault: Path
+) -> None:
+    """Before each change of the disk, from the one that begins the trial on."""
+    kinds = [("default", DEMO), ("default-float32", OTHER)]
+
+    def flash_it(number: int) -> dict:
+        model, options = kinds[number % 2]
+        return put(config, model, with_runtime=True, service=options, window_s=1)
+
+    ways = {flash_it(number)["version"]: kinds[number % 2][1] for number in (0, 1)}
+    changes = Path(f"{fault}.log").read_text().splitlines()
+    begin = next(at for at, words in enumerate(changes) if "/.trial" in words)
+    killed = old = 0
+    for number in range(len(changes)):
+        fault.write_text(str(begin + 1 + number))
+        try:
+            flash_it(number)
+            break
+        except UnreachableError:
+            killed += 1
+        finally:
+            fault.write_text("0")
+        there("sudo systemctl restart edge")
+        words = command(there)
+        version = running(there)
+        assert " ".join(ways[version]) in words, (changes[begin + number], words)
+        old += version == list(ways)[(number + 1) % 2]
+        assert running(there) == status("box", config=config)["current"]["version"]
+        flash_it(number)
+        assert running(there) == list(ways)[number % 2]
+    assert killed > 15
+    assert 0 < old < killed
+
+
+def test_a_first_service_that_was_killed_is_none(
+    config: Path, there: Callable[[str], str], fault: Path
+) -> None:
+    """A version ran without one, and does so again."""
+    there("sudo systemctl disable --now edge; sudo rm /etc/systemd/system/edge.service; "
+          "sudo systemctl daemon-reload; rm -r ~/.local/share/edge/options")  # fmt: skip
+    put(config, "default", with_runtime=True)
+    assert status("box", config=config)["service"] is None
+    fault.write_text("'restart'")
+    try:
+        with pytest.raises(UnreachableError):
+            put(config, "default", with_runtime=True, service=DEMO)
+    finally:
+        fault.write_text("0")
+    there("sudo systemctl restart edge")
+    assert there("systemctl is-active edge") == "failed"
+    assert put(config, "default", with_runtime=True)["use"] is None
+    assert status("box", config=config)["service"] is None
 
 
 def test_without_sudo_there_is_no_service(
