@@ -5,12 +5,39 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from edge.devices.reach import Session
 from edge.errors import EdgeError
+
+
+@pytest.fixture
+def board(start_device, tmp_path: Path):
+    """A board whose edge writes down what it is asked, and then does it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "edge").write_text(
+        f'#!/bin/sh\necho "$@" >> {programs}/asked\nexec {Path(sys.executable).parent}/edge "$@"\n'
+    )
+    (programs / "edge").chmod(0o755)
+    return start_device(tmp_path / "board", PATH=f"{programs}:{sys.base_prefix}/bin:/usr/bin:/bin")
+
+
+@pytest.fixture
+def asked(board, tmp_path: Path) -> Callable[[], list[str]]:
+    """A function that returns what the board's edge was asked since the last time."""
+    written = tmp_path / "programs" / "asked"
+
+    def asked() -> list[str]:
+        lines = written.read_text().splitlines() if written.exists() else []
+        written.unlink(missing_ok=True)
+        return lines
+
+    return asked
 
 
 def edge(device, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -20,14 +47,23 @@ def edge(device, *arguments: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def pairs(line: str) -> list[str]:
+    """Return each two words of a line that follow one another."""
+    words = line.split()
+    return [" ".join(two) for two in pairwise(words)]
+
+
 def work(device) -> list[Path]:
     return list(device.root.glob("work-*"))
 
 
-def test_accuracy_there_is_that_of_here(board, portraits: Path) -> None:
+def test_accuracy_there_is_that_of_here(board, asked, portraits: Path) -> None:
     words = ["evaluate", "default", "--data", portraits, "--split", "all", "--json"]
     here = edge(board, *words)
+    assert asked() == []
     there = edge(board, *words, "--host", "board")
+    options = "--split all --crop detect --runtime auto --threads auto --json"
+    assert asked() == [f"evaluate model.tflite --data data {options}"]
     # The demo's face is no label of the model's.
     assert (here.returncode, there.returncode) == (1, 1)
     assert "has no labels for Smiling, Male" in there.stderr
@@ -41,12 +77,13 @@ def test_accuracy_there_is_that_of_here(board, portraits: Path) -> None:
     words[3] = smiling
     here, there = edge(board, *words), edge(board, *words, "--host", "board")
     assert there.returncode == 0, there.stderr
+    assert len(asked()) == 1
     assert json.loads(there.stdout) == json.loads(here.stdout)
     assert json.loads(there.stdout)["unreadable"] == 1
     assert work(board) == []
 
 
-def test_a_benchmark_there_is_kept_here(board, tmp_path: Path) -> None:
+def test_a_benchmark_there_is_kept_here(board, asked, tmp_path: Path) -> None:
     from edge.modelfile import resolve_model
 
     out, sent = tmp_path / "there.json", tmp_path / "sent.tflite"
@@ -55,6 +92,10 @@ def test_a_benchmark_there_is_kept_here(board, tmp_path: Path) -> None:
                 "litert", "--threads", "1", "--frames", "5", "--host", "board", "--out", out,
                 "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
+    [line] = asked()
+    assert line.startswith("bench classifiers ")
+    assert line.endswith(" --model default,sent.tflite --json")
+    assert {"--frames 5", "--runtime litert", "--threads 1"} <= set(pairs(line))
     document = json.loads(out.read_text())
     assert {entry["variant"] for entry in document["results"]} == {"int8", "float32"}
     assert out.with_suffix(".html").exists()
