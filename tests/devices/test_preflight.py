@@ -47,6 +47,15 @@ def test_what_is_wrong_is_said(told, changes: dict, about: str, words: str) -> N
     assert words in found[about].found
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_clock_may_be_an_hour_off(told, sign: int) -> None:
+    for off, state in ((3500, "good"), (3700, "fault")):
+        now = told["time"] - sign * off
+        [found] = [one for one in preflight(told, now=now, needs_mb=10) if one.about == "clock"]
+        assert found.state == state
+    assert ("ahead of" if sign > 0 else "behind") in found.found
+
+
 def test_a_board_that_does_not_tell_its_memory(told) -> None:
     assert judged(told | {"memory_mb": None})["memory"].state == "advice"
 
