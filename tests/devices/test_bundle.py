@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.devices import flash as flashing
 from edge.devices.bundle import make_bundle, read_bundle, sign
 from edge.devices.flash import FlashOptions, flash
-from edge.devices.onboard_bundle import SIGNERS, check_signature, read_manifest
+from edge.devices.onboard_bundle import SIGNERS, Incoming, check_signature, read_manifest
 from edge.devices.onboard_store import RefusedError, Store
 from edge.devices.onboard_whole import is_whole, verify
 from edge.devices.reach import Session
@@ -170,16 +172,71 @@ def test_what_is_altered_on_the_way_or_in_staging_is_refused_and_sent_anew(board
     verify(board.root / "current")
 
 
-def test_half_of_a_file_is_gone_on_with(board, bundles) -> None:
-    bundle = read_bundle(bundles[0])
-    name = bundle.words["files"]["model.tflite"]["sha256"]
-    staging = board.root / "staging"
-    staging.mkdir(parents=True)
+def half_sent(board, bundle: Path, part: bytes) -> None:
+    """Let a part of the model wait on a board, as a flash that was cut off leaves it."""
+    name = read_bundle(bundle).words["files"]["model.tflite"]["sha256"]
+    (board.root / "staging").mkdir(parents=True)
     (board.root / "lock").touch()
-    (staging / f"{name}.part").write_bytes((bundles[0] / "model.tflite").read_bytes()[:300_000])
+    (board.root / "staging" / f"{name}.part").write_bytes(part)
+
+
+def test_half_of_a_file_is_gone_on_with(board, bundles) -> None:
+    half_sent(board, bundles[0], (bundles[0] / "model.tflite").read_bytes()[:300_000])
     options = FlashOptions(config=board.config)
     done = flash(str(bundles[0]), "board", options, say=lambda sentence: None)
-    assert done["sent_bytes"] < bundle.size(wheels=False) - 250_000
+    assert done["sent_bytes"] < read_bundle(bundles[0]).size(wheels=False) - 250_000
+
+
+def test_half_of_a_file_that_was_spoiled_is_sent_anew_by_the_same_flash(board, bundles) -> None:
+    half_sent(board, bundles[0], b"x" * 300_000)
+    options = FlashOptions(config=board.config)
+    assert flash(str(bundles[0]), "board", options, say=lambda sentence: None)["changed"]
+    verify(board.root / "current")
+
+
+def test_a_file_that_is_cut_short_here_meanwhile(board, bundle, monkeypatch) -> None:
+    send = flashing._send
+
+    def cut_short(session: Session, *given) -> None:
+        os.truncate(bundle / "model.tflite", 150_000)
+        send(session, *given)
+
+    monkeypatch.setattr(flashing, "_send", cut_short)
+    with pytest.raises(EdgeError, match="cut short") as caught:
+        flash(str(bundle), "board", FlashOptions(config=board.config), say=lambda sentence: None)
+    assert caught.value.hint == "flash again"
+    assert not (board.root / "current").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("edge", "made", "older"),
+    [
+        ([0, 9], 0, None),
+        ([0, 10], 0, None),
+        ([1, 0], 1, None),
+        ([0, 0], 0, "edge 0.0, there 0.9"),
+        ([0, 8, 9], 1, "edge 0.8.9, there 0.9"),
+        ([1, 0], -1, "made"),
+    ],
+)
+def test_what_is_older_than_what_runs(bundle, tmp_path, edge, made: int, older) -> None:
+    store = Store(tmp_path / "root")
+    store.version("runs").mkdir(parents=True)
+    text = rewrite(bundle, lambda words: words["release"].update(edge=[0, 9]))
+    (store.version("runs") / "manifest.json").write_text(text)
+    store.point("current", "runs")
+    release = json.loads(text)["release"]
+    other = {"edge": edge, "made": release["made"] + made}
+    # The same files are the same version, whatever is said of them.
+    text = rewrite(bundle, lambda words: words.update(release=other))
+    Incoming(store, text, None).require_newer()
+    text = rewrite(bundle, lambda words: words["files"].pop("golden/000.png"))
+    incoming = Incoming(store, text, None)
+    if older is None:
+        incoming.require_newer()
+    else:
+        with pytest.raises(RefusedError, match=f"older than the version that runs .{older}"):
+            incoming.require_newer()
 
 
 def test_a_version_is_whole_or_it_is_not(bundles, tmp_path) -> None:
@@ -263,10 +320,6 @@ def test_a_swapped_manifest_is_refused(board, keys) -> None:
 
 def test_all_of_a_version_is_on_the_disk_before_it_is_switched_to(tmp_path, monkeypatch) -> None:
     """A power cut forgets what was not synced: the order is what counts."""
-    import os
-
-    from edge.devices.onboard_bundle import Incoming
-
     files = {name: name.encode() * 100 for name in ("edge", "model.tflite", "golden.json", "a/b")}
     manifest = json.dumps({
         "schema": 1, "model": {}, "release": {"edge": [0, 1], "made": 1}, "runtime": None,
