@@ -1,7 +1,9 @@
 """Reaching a board: over a real ssh server, and in words where it cannot be."""
 
 import platform
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +23,14 @@ def test_a_board_says_what_it_is(device) -> None:
 
 
 def test_the_folder_of_edge_can_be_another(device, tmp_path) -> None:
+    with Session(device.host, config=device.config, root=str(tmp_path / "other")) as session:
+        assert session.ask("probe")["root"] == str(tmp_path / "other")
+
+
+def test_the_folder_of_edge_is_also_that_of_who_flashes(device, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("EDGE_DEVICE_ROOT", str(tmp_path / "mine"))
+    with Session(device.host, config=device.config) as session:
+        assert session.ask("probe")["root"] == str(tmp_path / "mine")
     with Session(device.host, config=device.config, root=str(tmp_path / "other")) as session:
         assert session.ask("probe")["root"] == str(tmp_path / "other")
 
@@ -82,7 +92,7 @@ def test_a_board_without_python(start_device, tmp_path) -> None:
 def test_a_lost_connection_is_told(device) -> None:
     session = Session("board", config=device.config)
     session._process.kill()
-    with pytest.raises(UnreachableError, match="board"):
+    with pytest.raises(UnreachableError, match="what runs on board came to an end"):
         session.ask("probe")
 
 
@@ -98,11 +108,49 @@ def test_a_host_is_never_an_option(host: str) -> None:
         ssh_command(host)
 
 
+def through(jump, device, config: Path) -> Path:
+    """Write a configuration that leads to a device through another one."""
+    config.write_text(f"{device.config.read_text()}  ProxyJump jump\n{jump.config.read_text()}")
+    return config
+
+
 def test_a_jump_host_leads_there_and_has_to_be_known_too(start_device, tmp_path) -> None:
     device, jump = (start_device(tmp_path / name, name=name) for name in ("board", "jump"))
-    config = tmp_path / "config"
-    config.write_text(f"{device.config.read_text()}  ProxyJump jump\n{jump.config.read_text()}")
+    config = through(jump, device, tmp_path / "config")
     with Session("board", config=config) as session:
         assert session.ask("probe")["root"] == str(device.root)
     jump.config.with_name("known_hosts").write_text("")
-    assert "board" in refused("board", config=config).message
+    assert "host key is not known" in refused("board", config=config).message
+    jump.server.kill()
+    jump.server.wait()
+    assert "nothing listens" in refused("board", config=config).message
+
+
+@pytest.mark.parametrize("locked", ["board", "jump"])
+def test_nobody_is_asked_for_a_passphrase(
+    start_device, keys, tmp_path, monkeypatch, locked: str
+) -> None:
+    key, asked = tmp_path / "key", tmp_path / "asked"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key]
+    subprocess.run(command, check=True)
+    may = f"AuthorizedKeysFile {keys / 'authorized'} {key}.pub"
+    device, jump = (start_device(tmp_path / name, may, name=name) for name in ("board", "jump"))
+    for one in (device, jump):
+        if one.host == locked:
+            text = one.config.read_text().replace(str(keys / "user"), str(key))
+            one.config.write_text(text)
+    config = through(jump, device, tmp_path / "config")
+    # Who would be asked knows it.
+    askpass = tmp_path / "askpass"
+    askpass.write_text(f"#!/bin/sh\ntouch {asked}\necho secret\n")
+    askpass.chmod(0o755)
+    for name, value in (("SSH_ASKPASS", str(askpass)), ("SSH_ASKPASS_REQUIRE", "force"),
+                        ("DISPLAY", ":0")):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    begun = time.monotonic()
+    error = refused("board", config=config)
+    assert "login is refused" in error.message
+    assert "passphrase has to be in your agent" in error.hint
+    assert time.monotonic() - begun < 10
+    assert not asked.exists()
