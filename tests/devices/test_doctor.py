@@ -12,7 +12,8 @@ import pytest
 
 from edge import environment
 from edge.devices import hardware, software
-from edge.devices.doctor import diagnose, to_json, without_pip
+from edge.devices.bundle import LAUNCHER
+from edge.devices.doctor import diagnose, diagnose_at, to_json, without_pip
 from edge.devices.findings import Finding, advice, fault, good, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,3 +280,30 @@ def test_the_doctor_of_the_board_is_asked(start_device, tmp_path: Path) -> None:
     done = edge("board", EDGE_SSH_CONFIG=str(device.config))
     assert done.returncode == 1
     assert "does not answer" in done.stdout
+
+
+def test_what_is_broken_where_edge_was_flashed_is_flashed_again(start_device, tmp_path) -> None:
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / "cv2.py").write_text("raise ImportError('half of it is gone')")
+    (programs / "edge").write_text(
+        f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {Path(sys.executable).parent}/edge "$@"\n'
+    )
+    (programs / "edge").chmod(0o755)
+    device = start_device(tmp_path / "board", PATH=f"{programs}:/usr/bin:/bin")
+    version = device.root / "versions" / "flashed"
+    version.mkdir(parents=True)
+    (version / "edge").write_bytes(LAUNCHER)
+    (version / "edge").chmod(0o755)
+    (version / "runtime").symlink_to(programs.parent)
+    (device.root / "current").symlink_to(version)
+    for place, fix in (
+        (device.root / "current" / "edge", "edge flash default board --with-runtime"),
+        (programs / "edge", "pip install --force-reinstall --no-deps opencv-python-headless"),
+    ):
+        findings = diagnose_at("board", config=device.config)
+        assert one(findings, "edge").found.endswith(f", {place}")
+        assert one(findings, "OpenCV").found == "cannot be imported: half of it is gone"
+        assert one(findings, "OpenCV").fix == fix
+        # The same one, which nobody flashed.
+        (device.root / "current").unlink(missing_ok=True)
