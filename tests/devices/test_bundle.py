@@ -194,8 +194,11 @@ def test_half_of_a_file_that_was_spoiled_is_sent_anew_by_the_same_flash(board, b
     verify(board.root / "current")
 
 
-def test_a_file_that_is_cut_short_here_meanwhile(board, bundle, monkeypatch) -> None:
+@pytest.mark.parametrize("waiting", [0, 100_000])
+def test_a_file_that_is_cut_short_here_meanwhile(board, bundle, monkeypatch, waiting: int) -> None:
     send = flashing._send
+    if waiting:
+        half_sent(board, bundle, (bundle / "model.tflite").read_bytes()[:waiting])
 
     def cut_short(session: Session, *given) -> None:
         os.truncate(bundle / "model.tflite", 150_000)

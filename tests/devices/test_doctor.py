@@ -283,7 +283,8 @@ def test_the_doctor_of_the_board_is_asked(start_device, tmp_path: Path) -> None:
 
 
 def test_what_is_broken_where_edge_was_flashed_is_flashed_again(start_device, tmp_path) -> None:
-    programs = tmp_path / "venv" / "bin"
+    # Beside the folder that edge keeps, not in it.
+    programs = tmp_path / "board" / "root-venv" / "bin"
     programs.mkdir(parents=True)
     (tmp_path / "cv2.py").write_text("raise ImportError('half of it is gone')")
     (programs / "edge").write_text(

@@ -97,8 +97,17 @@ def test_a_lost_connection_is_told(device) -> None:
 
 
 def test_a_host_that_runs_no_command(start_device, tmp_path, monkeypatch) -> None:
+    kill = subprocess.Popen.kill
+
+    def kill_and_dawdle(process: subprocess.Popen[bytes]) -> None:
+        kill(process)
+        time.sleep(0.3)
+
     monkeypatch.setattr("edge.devices.reach._PATIENCE_S", 1.0)
     device = start_device(tmp_path / "menu", "ForceCommand cat")
+    assert "runs no command" in refused("board", config=device.config).message
+    # Nor does it depend on which of two threads is the faster one.
+    monkeypatch.setattr(subprocess.Popen, "kill", kill_and_dawdle)
     assert "runs no command" in refused("board", config=device.config).message
 
 

@@ -251,6 +251,9 @@ def test_a_journal_that_was_cut_short_is_read(store) -> None:
         file.write(b'{"event": "cut')
     assert events(store) == ["switched", "good"] * 2
     assert [line["event"] for line in store.journal(2)] == ["good"]
+    for event in ("next", "last"):
+        store.note(event)
+    assert events(store) == [*["switched", "good"] * 2, "next", "last"]
     (store.root / "journal.jsonl").unlink()
     assert store.journal(9) == []
 

@@ -88,6 +88,14 @@ def test_faces_may_come_in_another_order_but_not_change_places() -> None:
     assert "is 0.800 off" in refused(swapped, [left, right])
 
 
+def test_no_pixel_decides_which_face_is_which() -> None:
+    for x in range(64):
+        right = [face(x, 150, Smiling=0.1), face(x + 1, 10, Smiling=0.9)]
+        for moved in (x - 1, x + 2):
+            said = [face(moved, 150, Smiling=0.1), face(x + 1, 10, Smiling=0.9)]
+            assert difference(said, right) == 0
+
+
 def test_each_attribute_is_there_and_none_besides() -> None:
     both, one = [face(50, 60, Smiling=0.5, Male=0.5)], [face(50, 60, Smiling=0.5)]
     assert "other attributes" in refused(one, both)
