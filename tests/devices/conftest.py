@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -37,7 +38,7 @@ class Device:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a key of the server, "host", and one of the user, "user"."""
+    """A folder with a key of the server, "host", one of the user, "user", and of a "stranger"."""
     if not SSHD.exists() or shutil.which("ssh-keygen") is None:
         reason = "openssh-server is not installed"
         if os.environ.get("EDGE_REQUIRE_SSHD") == "1":
@@ -160,7 +161,20 @@ def bundles() -> tuple[Path, Path]:
     return first, second
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an `edge` that measures no engines against each other at its first run."""
+    folder = tmp_path_factory.mktemp("board") / "bin"
+    folder.mkdir()
+    (folder / "edge").write_text(
+        "#!/bin/sh\nexport EDGE_RUNTIME=litert EDGE_THREADS=1\n"
+        f'exec {shlex.quote(str(Path(sys.executable).with_name("edge")))} "$@"\n'
+    )
+    (folder / "edge").chmod(0o755)
+    return folder
+
+
 @pytest.fixture
-def board(start_device: Callable[..., Device], tmp_path: Path) -> Device:
+def board(start_device: Callable[..., Device], programs: Path, tmp_path: Path) -> Device:
     """A board with an edge of its own, and no version yet."""
-    return start_device(tmp_path / "board", PATH=f"{PATH}:{Path(sys.executable).parent}")
+    return start_device(tmp_path / "board", PATH=f"{PATH}:{programs}")

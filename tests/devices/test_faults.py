@@ -157,15 +157,15 @@ def descendants(process: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def bench(start_device, bundles, tmp_path_factory) -> Bench:
+def bench(start_device, programs, bundles, tmp_path_factory) -> Bench:
     folder = tmp_path_factory.mktemp("faults")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     [site] = (folder / "venv" / "lib").glob("python3*/site-packages")
     shutil.copy(KILLER, site / "sitecustomize.py")
     fault = folder / "fault"
     fault.write_text("0")
-    programs = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin:{Path(sys.executable).parent}"
-    device = start_device(folder / "board", PATH=programs, EDGE_TEST_FAULT=str(fault))
+    path = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin:{programs}"
+    device = start_device(folder / "board", PATH=path, EDGE_TEST_FAULT=str(fault))
     return Bench(device, bundles, fault, folder)
 
 

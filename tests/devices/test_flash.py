@@ -61,6 +61,19 @@ def test_a_model_is_put_there_tried_and_used(board, bundles) -> None:
     assert summary["model"]["sha256"] == words["model"]["sha256"]
 
 
+def test_a_board_measures_its_engines_once(start_device, bundles, tmp_path) -> None:
+    from edge.runtime.choice import candidates
+
+    path = f"{sys.base_prefix}/bin:/usr/bin:/bin:{Path(sys.executable).parent}"
+    device = start_device(tmp_path / "board", PATH=path)
+    put(device, bundles[0])
+    kept = device.root / "home" / "choices.json"
+    assert kept.exists() == (len(candidates()) > 1)
+    measured = kept.exists() and kept.stat().st_mtime_ns
+    assert not put(device, bundles[0])["changed"]
+    assert measured == (kept.exists() and kept.stat().st_mtime_ns)
+
+
 def test_the_same_again_moves_little_and_changes_nothing(board, bundles) -> None:
     first = put(board, bundles[0])
     inode = (board.root / "current").lstat().st_ino

@@ -14,16 +14,16 @@ from edge.devices.fleet import Fleet, flash_all
 from edge.errors import EdgeError
 
 PATH = f"{sys.base_prefix}/bin:/usr/bin:/bin"
-PROGRAMS = f"{PATH}:{Path(sys.executable).parent}"
 
 
 @pytest.fixture
-def start_fleet(start_device, need, tmp_path) -> Callable[..., Path]:
+def start_fleet(start_device, programs, need, tmp_path) -> Callable[..., Path]:
     """A function that starts boards by name and environment, and returns a configuration of all."""
     need("ansible")
 
     def start(boards: dict[str, dict[str, str]]) -> Path:
-        devices = [start_device(tmp_path / name, name=name, **{"PATH": PROGRAMS, **given})
+        path = f"{PATH}:{programs}"
+        devices = [start_device(tmp_path / name, name=name, **{"PATH": path, **given})
                    for name, given in boards.items()]  # fmt: skip
         config = tmp_path / "config"
         config.write_text("".join(device.config.read_text() for device in devices))
