@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from edge.devices.flash import FlashOptions, flash, status
+from edge.errors import EdgeError
 
 SSHD = Path("/usr/sbin/sshd")
 # A Python, and no edge.
@@ -34,6 +38,36 @@ class Device:
     config: Path
     root: Path
     server: subprocess.Popen[bytes]
+
+    def flash(self, model: str | Path, **options: Any) -> dict[str, Any]:
+        """Flash a model or a bundle with options, and return the report."""
+        chosen = FlashOptions(config=self.config, **options)
+        return flash(str(model), self.host, chosen, say=lambda sentence: None)
+
+    def refused(self, model: str | Path, **options: Any) -> EdgeError:
+        """Flash what has to be refused, and return how."""
+        with pytest.raises(EdgeError) as caught:
+            self.flash(model, **options)
+        return caught.value
+
+    def status(self) -> dict[str, Any]:
+        """Return what is there."""
+        return status(self.host, config=self.config)
+
+    def current(self) -> str | None:
+        """Return the version that runs; both that are kept are whole, and none is on trial."""
+        found = self.status()
+        assert found["trial"] is None
+        for link in ("current", "previous"):
+            assert found[link] is None or found[link]["whole"]
+        return found["current"] and found["current"]["version"]
+
+    def edge(self, *words: object) -> subprocess.CompletedProcess[str]:
+        """Run the command line here, for which the board is a host."""
+        return subprocess.run(
+            [sys.executable, "-m", "edge", *map(str, words)], capture_output=True, text=True,
+            check=False, env=os.environ | {"EDGE_SSH_CONFIG": str(self.config)},
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -178,3 +212,21 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def board(start_device: Callable[..., Device], programs: Path, tmp_path: Path) -> Device:
     """A board with an edge of its own, and no version yet."""
     return start_device(tmp_path / "board", PATH=f"{PATH}:{programs}")
+
+
+@pytest.fixture(scope="session")
+def store(
+    start_device: Callable[..., Device], programs: Path, bundles: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    """What a board keeps after a flash of the first bundle; to be copied."""
+    device = start_device(tmp_path_factory.mktemp("flashed"), PATH=f"{PATH}:{programs}")
+    assert device.flash(bundles[0])["version"] == bundles[0].name
+    return device.root
+
+
+@pytest.fixture
+def flashed(board: Device, store: Path) -> Device:
+    """A board that runs the first bundle, whose version is named as its folder is."""
+    shutil.copytree(store, board.root, symlinks=True)
+    return board

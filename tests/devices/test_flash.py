@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -9,27 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.devices.flash import FlashOptions, flash, rollback, status, trust
+from edge.devices.flash import FlashOptions, flash, rollback, trust
 from edge.errors import EdgeError
-
-
-def put(device, model: str | Path, **options) -> dict:
-    chosen = FlashOptions(config=device.config, **options)
-    return flash(str(model), device.host, chosen, say=lambda sentence: None)
-
-
-def refused(device, model: str | Path, **options) -> EdgeError:
-    with pytest.raises(EdgeError) as caught:
-        put(device, model, **options)
-    return caught.value
-
-
-def current(device) -> str | None:
-    found = status(device.host, config=device.config)
-    assert found["trial"] is None
-    for link in ("current", "previous"):
-        assert found[link] is None or found[link]["whole"]
-    return found["current"] and found["current"]["version"]
 
 
 def leftovers(device) -> set[str]:
@@ -43,12 +25,12 @@ def leftovers(device) -> set[str]:
 
 
 def test_a_model_is_put_there_tried_and_used(board, bundles) -> None:
-    done = put(board, bundles[0])
+    done = board.flash(bundles[0])
     assert (done["changed"], done["replaced"]) == (True, None)
     assert done["smoke"]["faces"] >= 6
     assert done["smoke"]["largest_difference"] < 0.05
     assert done["use"]["frames"] == 30
-    assert current(board) == done["version"]
+    assert board.current() == done["version"]
     assert leftovers(board) == set()
     # What was put there is what a user of the board runs.
     line = subprocess.run(
@@ -66,132 +48,127 @@ def test_a_board_measures_its_engines_once(start_device, bundles, tmp_path) -> N
 
     path = f"{sys.base_prefix}/bin:/usr/bin:/bin:{Path(sys.executable).parent}"
     device = start_device(tmp_path / "board", PATH=path)
-    put(device, bundles[0])
+    device.flash(bundles[0])
     kept = device.root / "home" / "choices.json"
     assert kept.exists() == (len(candidates()) > 1)
     measured = kept.exists() and kept.stat().st_mtime_ns
-    assert not put(device, bundles[0])["changed"]
+    assert not device.flash(bundles[0])["changed"]
     assert measured == (kept.exists() and kept.stat().st_mtime_ns)
 
 
-def test_the_same_again_moves_little_and_changes_nothing(board, bundles) -> None:
-    first = put(board, bundles[0])
-    inode = (board.root / "current").lstat().st_ino
-    again = put(board, bundles[0])
+def test_the_same_again_moves_little_and_changes_nothing(flashed, bundles) -> None:
+    inode = (flashed.root / "current").lstat().st_ino
+    again = flashed.flash(bundles[0])
     assert not again["changed"]
-    assert again["version"] == first["version"]
+    assert again["version"] == bundles[0].name
     assert again["sent_bytes"] < 100_000
-    assert (board.root / "current").lstat().st_ino == inode
+    assert (flashed.root / "current").lstat().st_ino == inode
 
 
-def test_another_model_takes_its_place_and_only_what_is_new_is_sent(board, bundles) -> None:
-    first, second = put(board, bundles[0]), put(board, bundles[1])
-    assert second["replaced"] == first["version"]
+def test_another_model_takes_its_place_and_only_what_is_new_is_sent(flashed, bundles) -> None:
+    second = flashed.flash(bundles[1])
+    assert second["replaced"] == bundles[0].name
     new = json.loads((bundles[1] / "manifest.json").read_text())["files"]
     assert second["sent_bytes"] < 30_000 + sum(
         new[name]["size"] for name in ("model.tflite", "golden.json")
     )
-    found = status(board.host, config=board.config)
-    assert found["previous"]["version"] == first["version"]
+    found = flashed.status()
+    assert found["previous"]["version"] == bundles[0].name
     assert [line["event"] for line in found["journal"]] == ["switched", "good"] * 2
 
 
-def test_back_and_forth(board, bundles) -> None:
-    options = FlashOptions(config=board.config)
+def test_back_and_forth(flashed, bundles) -> None:
+    options = FlashOptions(config=flashed.config)
     with pytest.raises(EdgeError, match="no version before"):
-        rollback(board.host, options)
-    first = put(board, bundles[0])["version"]
-    with pytest.raises(EdgeError, match="no version before"):
-        rollback(board.host, options)
-    second = put(board, bundles[1])["version"]
-    assert rollback(board.host, options)["version"] == first == current(board)
-    assert rollback(board.host, options)["version"] == second == current(board)
+        rollback(flashed.host, options)
+    second = flashed.flash(bundles[1])["version"]
+    assert rollback(flashed.host, options)["version"] == bundles[0].name == flashed.current()
+    assert rollback(flashed.host, options)["version"] == second == flashed.current()
 
 
-def test_a_damaged_version_is_not_gone_back_to(board, bundles) -> None:
-    put(board, bundles[0])
-    second = put(board, bundles[1])["version"]
-    damaged = board.root / "previous" / "model.tflite"
+def test_nothing_is_gone_back_to_where_nothing_is(board) -> None:
+    with pytest.raises(EdgeError, match="no version before"):
+        rollback(board.host, FlashOptions(config=board.config))
+
+
+def test_a_damaged_version_is_not_gone_back_to(flashed, bundles) -> None:
+    second = flashed.flash(bundles[1])["version"]
+    damaged = flashed.root / "previous" / "model.tflite"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
     with pytest.raises(EdgeError, match=r"model\.tflite is not what the manifest says"):
-        rollback(board.host, FlashOptions(config=board.config))
-    found = status(board.host, config=board.config)
+        rollback(flashed.host, FlashOptions(config=flashed.config))
+    found = flashed.status()
     assert (found["current"]["version"], found["previous"]["whole"]) == (second, False)
 
 
-def test_what_was_altered_on_the_board_is_put_there_anew(board, bundles) -> None:
-    first = put(board, bundles[0])["version"]
-    (board.root / "current" / "golden.json").write_text("{}")
-    done = put(board, bundles[0])
+def test_what_was_altered_on_the_board_is_put_there_anew(flashed, bundles) -> None:
+    (flashed.root / "current" / "golden.json").write_text("{}")
+    done = flashed.flash(bundles[0])
     assert done["changed"]
-    assert done["version"] == f"{first}-2" == current(board)
+    assert done["version"] == f"{bundles[0].name}-2" == flashed.current()
     # What is damaged is nothing to go back to.
-    assert leftovers(board) == set()
-    assert status(board.host, config=board.config)["previous"] is None
+    assert leftovers(flashed) == set()
+    assert flashed.status()["previous"] is None
 
 
-def test_a_dry_run_changes_nothing(board, bundles) -> None:
-    done = put(board, bundles[0], dry_run=True)
+def test_a_dry_run_changes_nothing(board, bundles, store) -> None:
+    done = board.flash(bundles[0], dry_run=True)
     assert not board.root.exists()
     assert not done["changed"]
     files = json.loads((bundles[0] / "manifest.json").read_text())["files"]
     assert done["would_send_bytes"] == sum(file["size"] for file in files.values())
-    put(board, bundles[0])
+    shutil.copytree(store, board.root, symlinks=True)
     before = sorted((path, path.lstat().st_mtime_ns) for path in board.root.rglob("*"))
-    assert put(board, bundles[1], dry_run=True)["would_replace"] == current(board)
+    assert board.flash(bundles[1], dry_run=True)["would_replace"] == board.current()
     assert before == sorted((path, path.lstat().st_mtime_ns) for path in board.root.rglob("*"))
 
 
 def test_without_edge_there_it_has_to_be_brought(device, bundles) -> None:
-    error = refused(device, bundles[0])
+    error = device.refused(bundles[0])
     assert "no edge that could run" in error.message
     assert "--with-runtime" in error.hint
     assert not device.root.exists()
 
 
-def test_what_is_too_slow_is_refused(board, bundles) -> None:
-    first = put(board, bundles[0])["version"]
-    error = refused(board, bundles[1], max_latency_ms=0.001)
+def test_what_is_too_slow_is_refused(flashed, bundles) -> None:
+    error = flashed.refused(bundles[1], max_latency_ms=0.001)
     assert "too slow" in error.message
-    assert current(board) == first
-    assert leftovers(board) <= {"staging"}
+    assert flashed.current() == bundles[0].name
+    assert leftovers(flashed) <= {"staging"}
 
 
-def test_what_takes_too_much_memory_is_taken_back(board, bundles) -> None:
-    first = put(board, bundles[0])["version"]
-    error = refused(board, bundles[1], max_memory_mb=5)
+def test_what_takes_too_much_memory_is_taken_back(flashed, bundles) -> None:
+    error = flashed.refused(bundles[1], max_memory_mb=5)
     assert "MB of memory" in error.message
-    assert f"it is back at {first}" in error.message
-    assert current(board) == first
-    assert status(board.host, config=board.config)["journal"][-1]["event"] == "rolled back"
-    assert put(board, bundles[1])["replaced"] == first
+    assert f"it is back at {bundles[0].name}" in error.message
+    assert flashed.current() == bundles[0].name
+    assert flashed.status()["journal"][-1]["event"] == "rolled back"
+    assert flashed.flash(bundles[1])["replaced"] == bundles[0].name
 
 
 def test_the_first_one_that_fails_leaves_nothing_that_runs(board, bundles) -> None:
-    error = refused(board, bundles[0], max_memory_mb=5)
+    error = board.refused(bundles[0], max_memory_mb=5)
     assert "nothing ran there before" in error.message
-    assert current(board) is None
-    assert put(board, bundles[0])["changed"]
+    assert board.current() is None
+    assert board.flash(bundles[0])["changed"]
 
 
-def test_a_model_that_says_something_else_there_is_refused(board, bundles, tmp_path) -> None:
-    first = put(board, bundles[0])["version"]
+def test_a_model_that_says_something_else_there_is_refused(flashed, bundles, tmp_path) -> None:
     other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][2][0]["attributes"].
                     update(Smiling=0.2))  # fmt: skip
-    error = refused(board, other)
+    error = flashed.refused(other)
     assert "a score of golden picture 2 is 0." in error.message
     other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][0].clear())
-    assert "2 faces in golden picture 0 instead of 0" in refused(board, other).message
+    assert "2 faces in golden picture 0 instead of 0" in flashed.refused(other).message
     other = changed(bundles[1], tmp_path, lambda golden: golden["frames"][1][0]["box"].
                     __setitem__(0, 5))  # fmt: skip
-    assert "pixels off" in refused(board, other).message
-    assert current(board) == first
+    assert "pixels off" in flashed.refused(other).message
+    assert flashed.current() == bundles[0].name
 
 
 def changed(bundle: Path, folder: Path, change) -> Path:
     """Return a copy of a bundle with other expectations, and a manifest that fits."""
     import hashlib
-    import shutil
 
     copy = Path(shutil.copytree(bundle, folder / f"bundle{len(list(folder.iterdir()))}"))
     golden = json.loads((copy / "golden.json").read_text())
@@ -206,19 +183,18 @@ def changed(bundle: Path, folder: Path, change) -> Path:
     return copy
 
 
-def test_an_older_one_is_refused_where_that_is_asked_for(board, bundles, tmp_path) -> None:
+def test_an_older_one_is_refused_where_that_is_asked_for(flashed, bundles, tmp_path) -> None:
     words = json.loads((bundles[1] / "manifest.json").read_text())
     older = changed(bundles[1], tmp_path, lambda golden: None)
     words = json.loads((older / "manifest.json").read_text())
     words["release"]["made"] -= 10_000_000
     (older / "manifest.json").write_text(json.dumps(words))
-    first = put(board, bundles[0])["version"]
-    error = refused(board, older, no_downgrade=True)
+    error = flashed.refused(older, no_downgrade=True)
     assert "older than the version that runs" in error.message
-    assert current(board) == first
-    assert put(board, older)["changed"]
+    assert flashed.current() == bundles[0].name
+    assert flashed.flash(older)["changed"]
     # The newer one may come back.
-    assert put(board, bundles[0], no_downgrade=True)["changed"]
+    assert flashed.flash(bundles[0], no_downgrade=True)["changed"]
 
 
 def test_of_two_at_once_one_waits_or_is_refused(board, bundles) -> None:
@@ -227,7 +203,7 @@ def test_of_two_at_once_one_waits_or_is_refused(board, bundles) -> None:
     heard: list[str] = []
     with Session(board.host, config=board.config) as other:
         other.ask("begin", patience_s=0)
-        error = refused(board, bundles[0], patience_s=0)
+        error = board.refused(bundles[0], patience_s=0)
         assert "another flash is under way there: process" in error.message
         threading.Timer(1.5, other.close).start()
         options = FlashOptions(config=board.config, patience_s=30)
@@ -241,54 +217,47 @@ def test_signed_bundles_alone_once_somebody_is_trusted(board, keys) -> None:
 
     trust(board.host, keys / "user.pub", config=board.config)
     unsigned = make_bundle("default", runtime=None, key=None).folder
-    error = refused(board, unsigned)
+    error = board.refused(unsigned)
     assert ("is not signed" in error.message, "--sign" in error.hint) == (True, True)
-    error = refused(board, "default", key=keys / "stranger")
+    error = board.refused("default", key=keys / "stranger")
     assert "not of one who may sign" in error.message
-    assert current(board) is None
-    assert put(board, "default", key=keys / "user")["changed"]
+    assert board.current() is None
+    assert board.flash("default", key=keys / "user")["changed"]
     # Another key beside it.
     trust(board.host, keys / "stranger.pub", config=board.config)
-    assert not put(board, "default", key=keys / "stranger")["changed"]
+    assert not board.flash("default", key=keys / "stranger")["changed"]
 
 
-def test_what_is_not_signed_is_not_gone_back_to(board, bundles, keys) -> None:
-    put(board, bundles[0])
-    put(board, "default-float32", key=keys / "user")
-    trust(board.host, keys / "user.pub", config=board.config)
+def test_what_is_not_signed_is_not_gone_back_to(flashed, bundles, keys) -> None:
+    flashed.flash("default-float32", key=keys / "user")
+    trust(flashed.host, keys / "user.pub", config=flashed.config)
     with pytest.raises(EdgeError, match="is not signed"):
-        rollback(board.host, FlashOptions(config=board.config))
+        rollback(flashed.host, FlashOptions(config=flashed.config))
     # A bundle that was made before can be signed on its way.
-    assert put(board, bundles[0], key=keys / "user")["changed"]
+    assert flashed.flash(bundles[0], key=keys / "user")["changed"]
 
 
 def test_a_key_that_is_none_does_not_sign(tmp_path, board, keys) -> None:
     (tmp_path / "key").write_text("no key\n")
-    assert "does not sign" in refused(board, "default", key=tmp_path / "key").message
+    assert "does not sign" in board.refused("default", key=tmp_path / "key").message
     with pytest.raises(EdgeError, match="no public key"):
         trust(board.host, keys / "user", config=board.config)
     assert not board.root.exists()
 
 
 def test_the_command_line(board, bundles) -> None:
-    def edge(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "edge", *arguments], capture_output=True, text=True,
-            check=False, env=os.environ | {"EDGE_SSH_CONFIG": str(board.config)},
-        )  # fmt: skip
-
-    done = edge("flash", "default", "board", "--json")
+    done = board.edge("flash", "default", "board", "--json")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)["version"]
-    done = edge("flash", "default", "board")
+    done = board.edge("flash", "default", "board")
     assert f"board: {version} runs already" in done.stdout
-    done = edge("devices", "status", "board")
+    done = board.edge("devices", "status", "board")
     assert version in done.stdout
-    done = edge("flash", "--rollback", "board")
+    done = board.edge("flash", "--rollback", "board")
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         1, "error: board: there is no version before this one"
     )  # fmt: skip
-    assert edge("flash", "default").returncode == 2
-    assert edge("flash", "default", "board", "--run-options", "--demo").returncode == 2
-    assert edge("flash", "--rollback", "--dry-run", "board").returncode == 2
-    assert edge("flash", "nosuchmodel", "board").returncode == 1
+    assert board.edge("flash", "default").returncode == 2
+    assert board.edge("flash", "default", "board", "--run-options", "--demo").returncode == 2
+    assert board.edge("flash", "--rollback", "--dry-run", "board").returncode == 2
+    assert board.edge("flash", "nosuchmodel", "board").returncode == 1

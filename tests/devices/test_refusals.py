@@ -12,21 +12,9 @@ import pytest
 
 from edge.devices import flash as flashing
 from edge.devices.bundle import Bundle, make_bundle, read_bundle
-from edge.devices.flash import FlashOptions, flash, status
 from edge.devices.reach import Session
 from edge.devices.wheels import Runtime
 from edge.errors import EdgeError
-
-
-def put(device, bundle: Path, **options) -> dict:
-    chosen = FlashOptions(config=device.config, **options)
-    return flash(str(bundle), device.host, chosen, say=lambda sentence: None)
-
-
-def refused(device, bundle: Path, **options) -> EdgeError:
-    with pytest.raises(EdgeError) as caught:
-        put(device, bundle, **options)
-    return caught.value
 
 
 def begun(session: Session, folder: Path) -> tuple[Bundle, list[dict]]:
@@ -51,12 +39,6 @@ def send(session: Session, bundle: Bundle, missing: list[dict]) -> None:
                     body=io.BytesIO(body))  # fmt: skip
 
 
-def current(device) -> str | None:
-    found = status(device.host, config=device.config)["current"]
-    assert found is None or found["whole"]
-    return found and found["version"]
-
-
 @pytest.fixture
 def small(board) -> Iterator[Callable[[str], None]]:
     """A function that gives the board's folder a disk of its own, mounted with options."""
@@ -77,48 +59,48 @@ def small(board) -> Iterator[Callable[[str], None]]:
 
 def test_too_little_room_is_seen_before_anything_is_sent(board, bundles, small) -> None:
     small("size=51m")
-    error = refused(board, bundles[0])
+    error = board.refused(bundles[0])
     assert "MB are needed" in error.message
-    assert current(board) is None
+    assert board.current() is None
     small("remount,size=80m")
-    assert put(board, bundles[0])["changed"]
+    assert board.flash(bundles[0])["changed"]
 
 
-def test_a_disk_that_fills_up_meanwhile(board, bundles, small) -> None:
+def test_a_disk_that_fills_up_meanwhile(board, bundles, store, small) -> None:
     small("size=80m")
-    first = put(board, bundles[0])["version"]
+    shutil.copytree(store, board.root, symlinks=True, dirs_exist_ok=True)
     with Session("board", config=board.config) as session:
         bundle, missing = begun(session, bundles[1])
         others_fill(board)
         with pytest.raises(EdgeError, match="No space left on device"):
             send(session, bundle, missing)
-    assert current(board) == first
+    assert board.current() == bundles[0].name
     (board.root / "home" / "others").unlink()
-    assert put(board, bundles[1])["replaced"] == first
+    assert board.flash(bundles[1])["replaced"] == bundles[0].name
 
 
-def test_a_disk_without_room_for_a_switch_keeps_what_runs(board, bundles, small) -> None:
+def test_a_disk_without_room_for_a_switch_keeps_what_runs(board, bundles, store, small) -> None:
     small("size=80m")
-    first = put(board, bundles[0])["version"]
+    shutil.copytree(store, board.root, symlinks=True, dirs_exist_ok=True)
     with Session("board", config=board.config) as session:
         send(session, *begun(session, bundles[1]))
         others_fill(board)
         with pytest.raises(EdgeError, match="No space left on device"):
             session.ask("make")
-    assert current(board) == first
+    assert board.current() == bundles[0].name
     (board.root / "home" / "others").unlink()
-    assert put(board, bundles[1])["replaced"] == first
+    assert board.flash(bundles[1])["replaced"] == bundles[0].name
 
 
-def test_a_read_only_disk(board, bundles, small) -> None:
+def test_a_read_only_disk(board, bundles, store, small) -> None:
     small("size=80m")
-    first = put(board, bundles[0])["version"]
+    shutil.copytree(store, board.root, symlinks=True, dirs_exist_ok=True)
     small("remount,ro")
-    error = refused(board, bundles[1])
+    error = board.refused(bundles[1])
     assert "cannot write to" in error.message
-    assert current(board) == first
+    assert board.current() == bundles[0].name
     small("remount,rw")
-    assert put(board, bundles[1])["changed"]
+    assert board.flash(bundles[1])["changed"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +109,7 @@ def test_a_read_only_disk(board, bundles, small) -> None:
 def test_a_wrong_clock(board, bundles, monkeypatch, off: float, words: str) -> None:
     real = time.time
     monkeypatch.setattr(flashing.time, "time", lambda: real() + off)
-    error = refused(board, bundles[0])
+    error = board.refused(bundles[0])
     assert words in error.message
     assert error.hint == "sudo timedatectl set-ntp true"
     assert not board.root.exists()
@@ -137,59 +119,55 @@ def test_a_folder_that_holds_something_else_is_left_alone(board, bundles) -> Non
     (board.root / "wheels").mkdir(parents=True)
     (board.root / "wheels" / "mine.whl").write_text("mine")
     (board.root / ".ssh").mkdir()
-    error = refused(board, bundles[0])
+    error = board.refused(bundles[0])
     assert "holds something else" in error.message
     assert {path.name for path in board.root.iterdir()} == {"wheels", ".ssh"}
     assert (board.root / "wheels" / "mine.whl").read_text() == "mine"
 
 
-def test_what_is_damaged_there_is_replaced(board, bundles) -> None:
-    put(board, bundles[0])
+def test_what_is_damaged_there_is_replaced(flashed, bundles) -> None:
     for text in ("", "[]", '{"schema": 1}', '{"files": [1]}'):
-        manifest = board.root / "current" / "manifest.json"
+        manifest = flashed.root / "current" / "manifest.json"
         manifest.unlink()
         manifest.write_text(text)
-        assert not status("board", config=board.config)["current"]["whole"]
-        assert put(board, bundles[0], no_downgrade=True)["changed"]
-        assert current(board) is not None
+        assert not flashed.status()["current"]["whole"]
+        assert flashed.flash(bundles[0], no_downgrade=True)["changed"]
+        assert flashed.current() is not None
 
 
-def test_an_edge_that_is_gone_is_told_and_another_one_is_found(board, bundles) -> None:
-    put(board, bundles[0])
-    link = board.root / "current" / "runtime"
+def test_an_edge_that_is_gone_is_told_and_another_one_is_found(flashed, bundles) -> None:
+    link = flashed.root / "current" / "runtime"
     link.unlink()
     link.symlink_to("/nonexistent/venv")
-    assert not status("board", config=board.config)["current"]["whole"]
-    assert put(board, bundles[1])["changed"]
-    assert current(board) is not None
+    assert not flashed.status()["current"]["whole"]
+    assert flashed.flash(bundles[1])["changed"]
+    assert flashed.status()["current"]["whole"]
 
 
-def test_what_fails_as_nobody_thought_of_is_taken_back(board, bundles) -> None:
-    first = put(board, bundles[0])["version"]
-    with Session("board", config=board.config) as session:
+def test_what_fails_as_nobody_thought_of_is_taken_back(flashed, bundles) -> None:
+    with Session("board", config=flashed.config) as session:
         send(session, *begun(session, bundles[1]))
         name = session.ask("make")
         # Where a run keeps what it keeps is no folder all of a sudden.
-        shutil.rmtree(board.root / "home")
-        (board.root / "home").write_text("")
-        with pytest.raises(EdgeError, match=f"it is back at {first}"):
+        shutil.rmtree(flashed.root / "home")
+        (flashed.root / "home").write_text("")
+        with pytest.raises(EdgeError, match=f"it is back at {bundles[0].name}"):
             session.ask("activate", name=name, max_memory_mb=500, window_s=1, service=None)
-    (board.root / "home").unlink()
-    assert current(board) == first
-    assert status("board", config=board.config)["trial"] is None
-    assert put(board, bundles[1])["changed"]
+    (flashed.root / "home").unlink()
+    assert flashed.current() == bundles[0].name
+    assert flashed.flash(bundles[1])["changed"]
 
 
 @pytest.mark.slow
 def test_one_who_holds_a_board_and_is_silent_is_not_waited_for(board, bundles) -> None:
     with Session("board", config=board.config) as other:
         other.ask("begin", patience_s=0)
-        assert put(board, bundles[0], patience_s=60)["changed"]
+        assert board.flash(bundles[0], patience_s=60)["changed"]
 
 
 @pytest.mark.parametrize(("python", "machine"), [("3.11", "riscv64"), ("2.7", os.uname().machine)])
 def test_the_runtime_of_another_board(board, python: str, machine: str) -> None:
     bundle = make_bundle("default", runtime=Runtime(python, machine, ()), key=None)
-    error = refused(board, bundle.folder)
+    error = board.refused(bundle.folder)
     assert f"the bundle's runtime is for {machine} and Python {python}" in error.message
-    assert current(board) is None
+    assert board.current() is None
