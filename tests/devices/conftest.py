@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from edge.assets import home
 from edge.devices.flash import FlashOptions, flash, status
 from edge.errors import EdgeError
 
@@ -186,22 +187,47 @@ def way_into(keys: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def bundles() -> tuple[Path, Path]:
+def scratch_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of this process's own, but for what is fetched: that is kept for all."""
+    folder, real = tmp_path_factory.mktemp("home"), home().absolute()
+    for name in ("assets", "wheels"):
+        (real / name).mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(real / name)
+    # What was measured of engines before is measured no more.
+    if (real / "choices.json").exists():
+        shutil.copy(real / "choices.json", folder)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home_of_tests(scratch_home: Path) -> Iterator[None]:
+    """Tests here make no bundles in the user's cache, nor in that of another process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_HOME", str(scratch_home))
+        yield
+
+
+@pytest.fixture(scope="session")
+def bundles(scratch_home: Path) -> tuple[Path, Path]:
     """Two bundles without a runtime: the bundled model as int8, and as float32."""
     from edge.devices.bundle import make_bundle
 
     models = ("default", "default-float32")
-    first, second = (make_bundle(model, runtime=None, key=None).folder for model in models)
+    with pytest.MonkeyPatch.context() as patch:
+        # Fixtures of a session come before those of a module.
+        patch.setenv("EDGE_HOME", str(scratch_home))
+        first, second = (make_bundle(model, runtime=None, key=None).folder for model in models)
     return first, second
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(scratch_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an `edge` that measures no engines against each other at its first run."""
     folder = tmp_path_factory.mktemp("board") / "bin"
     folder.mkdir()
     (folder / "edge").write_text(
         "#!/bin/sh\nexport EDGE_RUNTIME=litert EDGE_THREADS=1\n"
+        f'export EDGE_HOME="${{EDGE_HOME:-{scratch_home}}}"\n'
         f'exec {shlex.quote(str(Path(sys.executable).with_name("edge")))} "$@"\n'
     )
     (folder / "edge").chmod(0o755)
