@@ -12,6 +12,8 @@ import pytest
 
 from edge.devices import flash as flashing
 from edge.devices.bundle import Bundle, make_bundle, read_bundle
+from edge.devices.onboard_store import RefusedError, Store
+from edge.devices.onboard_whole import verify
 from edge.devices.reach import Session
 from edge.devices.wheels import Runtime
 from edge.errors import EdgeError
@@ -126,13 +128,22 @@ def test_a_folder_that_holds_something_else_is_left_alone(board, bundles) -> Non
 
 
 def test_what_is_damaged_there_is_replaced(flashed, bundles) -> None:
-    for text in ("", "[]", '{"schema": 1}', '{"files": [1]}'):
-        manifest = flashed.root / "current" / "manifest.json"
-        manifest.unlink()
-        manifest.write_text(text)
-        assert not flashed.status()["current"]["whole"]
-        assert flashed.flash(bundles[0], no_downgrade=True)["changed"]
-        assert flashed.current() is not None
+    manifest = flashed.root / "current" / "manifest.json"
+    manifest.unlink()
+    manifest.write_text('{"files": [1]}')
+    assert not flashed.status()["current"]["whole"]
+    assert flashed.flash(bundles[0], no_downgrade=True)["changed"]
+    assert flashed.current() is not None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', '{"files": [1]}'])
+def test_a_damaged_manifest_is_none(tmp_path, text: str) -> None:
+    store = Store(tmp_path)
+    store.version("one").mkdir(parents=True)
+    (store.version("one") / "manifest.json").write_text(text)
+    assert store.manifest("one") is None
+    with pytest.raises(RefusedError, match=r"one/manifest\.json is not what the manifest says"):
+        verify(store.version("one"))
 
 
 def test_an_edge_that_is_gone_is_told_and_another_one_is_found(flashed, bundles) -> None:
