@@ -5,10 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
+from typer.testing import CliRunner
 
+from edge import cli
+from edge.devices import flash as flashing
 from edge.devices.flash import FlashOptions, command_line, status
 from edge.devices.fleet import Fleet, flash_all
 from edge.errors import EdgeError
@@ -16,13 +21,26 @@ from edge.errors import EdgeError
 PATH = f"{sys.base_prefix}/bin:/usr/bin:/bin"
 
 
+# Options of a flash that are other than they are by default.
+OTHER = {
+    "with_runtime": True, "key": Path("user"), "no_downgrade": True, "dry_run": True,
+    "max_latency_ms": 70.5, "max_memory_mb": 123.5, "service": ("--camera", "a b", "$c"),
+    "window_s": 7.5, "config": Path("/tmp/an ssh/config"),
+}  # fmt: skip
+
+
 @pytest.fixture
-def start_fleet(start_device, programs, need, tmp_path) -> Callable[..., Path]:
-    """A function that starts boards by name and environment, and returns a configuration of all."""
+def start_fleet(start_device, programs, store, need, tmp_path) -> Callable[..., Path]:
+    """A function that starts boards by name and environment, and returns a configuration of all.
+
+    Those that are `flashed` have the first bundle already.
+    """
     need("ansible")
 
-    def start(boards: dict[str, dict[str, str]]) -> Path:
+    def start(boards: dict[str, dict[str, str]], flashed: tuple[str, ...] = ()) -> Path:
         path = f"{PATH}:{programs}"
+        for name in flashed:
+            copytree(store, tmp_path / name / "root", symlinks=True)
         devices = [start_device(tmp_path / name, name=name, **{"PATH": path, **given})
                    for name, given in boards.items()]  # fmt: skip
         config = tmp_path / "config"
@@ -44,18 +62,17 @@ def versions(config: Path, names: list[str]) -> dict[str, str | None]:
 def test_all_are_flashed_but_those_that_fail(start_fleet, bundles) -> None:
     names = [f"pi{number}" for number in range(5)]
     broken = {"pi2": {"EDGE_DEVICE_ROOT": "/proc/edge"}, "pi4": {"PATH": PATH}}
-    config = start_fleet({name: broken.get(name, {}) for name in names})
+    config = start_fleet({name: broken.get(name, {}) for name in names}, flashed=("pi0",))
     report = flash_all(told(bundles[0], config), Fleet(hosts=names, parallel=4, stop_at=60))
     assert list(report["hosts"]) == names
-    assert (report["updated"], report["failed"], report["not_tried"]) == (3, 2, 0)
+    # The one that has it already is told apart.
+    assert (report["updated"], report["unchanged"]) == (2, 1)
+    assert (report["failed"], report["not_tried"]) == (2, 0)
     assert "/proc/edge: No such file" in report["hosts"]["pi2"]["error"]
     assert "no edge that could run" in report["hosts"]["pi4"]["error"]
     assert report["hosts"]["pi4"]["hint"] == "bring it as well: --with-runtime"
     version = report["hosts"]["pi0"]["version"]
     assert versions(config, ["pi0", "pi1", "pi3"]) == dict.fromkeys(("pi0", "pi1", "pi3"), version)
-    # Those that have it already are told apart.
-    again = flash_all(told(bundles[0], config), Fleet(hosts=names[:2]))
-    assert (again["updated"], again["unchanged"]) == (0, 2)
 
 
 def test_a_canary_that_fails_stops_the_rest(start_fleet, bundles, tmp_path) -> None:
@@ -66,6 +83,50 @@ def test_a_canary_that_fails_stops_the_rest(start_fleet, bundles, tmp_path) -> N
     assert (report["failed"], report["not_tried"], report["updated"]) == (1, 2, 0)
     assert report["hosts"]["second"] is report["hosts"]["third"] is None
     assert versions(config, ["second", "third"]) == {"second": None, "third": None}
+
+
+def test_more_failures_than_allowed_stop_the_rest(start_fleet, bundles) -> None:
+    names = ["pi0", "pi1", "pi2", "pi3"]
+    boards = {name: {} for name in names} | {"pi2": {"EDGE_DEVICE_ROOT": "/proc/edge"}}
+    config = start_fleet(boards, flashed=("pi0", "pi1"))
+    report = flash_all(told(bundles[0], config), Fleet(hosts=names, parallel=2, stop_at=30))
+    assert (report["unchanged"], report["failed"], report["not_tried"]) == (2, 1, 1)
+    assert report["hosts"]["pi3"] is None
+    assert versions(config, ["pi3"]) == {"pi3": None}
+
+
+# There is no option for how long to wait for another flash.
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(FlashOptions) if field.name != "patience_s"]
+)
+def test_every_option_reaches_each_board(name: str, bundles, keys, monkeypatch) -> None:
+    value = keys / "user" if name == "key" else OTHER[name]
+    options = replace(FlashOptions(), **{name: value})
+    assert options != FlashOptions()
+    # Wheels are chosen for each board.
+    model = "default" if name == "with_runtime" else str(bundles[0])
+    assert arrived(monkeypatch, command_line(model, options, rollback=False), "flash") == options
+
+
+def test_options_of_going_back_reach_each_board(monkeypatch) -> None:
+    given = {key: OTHER[key] for key in ("max_latency_ms", "max_memory_mb", "window_s", "config")}
+    words = command_line("default", FlashOptions(**given), rollback=True)
+    assert arrived(monkeypatch, words, "rollback") == FlashOptions(**given)
+
+
+def arrived(monkeypatch: pytest.MonkeyPatch, words: list[str], does: str) -> FlashOptions:
+    """Return with which options `edge flash` does something to a board when it is told words."""
+    asked: list[FlashOptions] = []
+
+    def do(*words: object, **others: object) -> dict:
+        asked.extend(word for word in words if isinstance(word, FlashOptions))
+        return {}
+
+    monkeypatch.setattr(flashing, does, do)
+    done = CliRunner().invoke(cli.app, ["flash", *words, "--json", "--", "board"])
+    assert done.exit_code == 0, done.output
+    [options] = asked
+    return options
 
 
 def test_an_inventory_names_users_and_ports(start_fleet, bundles, tmp_path) -> None:
