@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.devices.flash import FlashOptions, flash, status
+from edge.devices.flash import FlashOptions, flash
 from edge.devices.reach import Session, UnreachableError
 
 
@@ -37,7 +37,6 @@ class Bench:
         self.bundles = bundles
         self.fault = fault
         self.scratch = scratch
-        self.options = FlashOptions(config=device.config, patience_s=60)
         self.number = 0
         self.old = self.flash(self.fresh())
 
@@ -56,8 +55,7 @@ class Bench:
         return bundle
 
     def flash(self, bundle: Path) -> str:
-        done = flash(str(bundle), "board", self.options, say=lambda sentence: None)
-        return str(done["version"])
+        return str(self.device.flash(bundle, patience_s=60)["version"])
 
     def go_wrong(self, how: Callable[[Path], None]) -> None:
         """Flash a new version wrongly; judge what is there; flash it again."""
@@ -65,14 +63,14 @@ class Bench:
         new = sha256((bundle / "manifest.json").read_bytes()).hexdigest()[:16]
         how(bundle)
         self.fault.write_text("0")
-        found = status("board", config=self.device.config)["current"]
+        found = self.device.status()["current"]
         assert found["version"] in (self.old, new)
         assert found["whole"], found
         with Session("board", config=self.device.config) as session:
             assert session.ask("test", name=found["version"], max_latency_ms=1000)["faces"]
         # Another version runs then; but nothing of the first one was lost to get it back.
         assert self.flash(bundle) == new
-        found = status("board", config=self.device.config)
+        found = self.device.status()
         assert (found["current"]["version"], found["trial"]) == (new, None)
         assert found["current"]["whole"]
         assert found["previous"]["whole"]
@@ -114,22 +112,36 @@ class Bench:
 
         return how
 
-    def process_killed_after(self, seconds: float, whose: str) -> Callable[[Path], None]:
-        """Return a flash of which a process is killed: "ours", or the board's "login"."""
+    def process_killed_when(self, pattern: str, whose: str) -> Callable[[Path], None]:
+        """Return a flash of which a process is killed once the board has a file.
+
+        Args:
+            pattern: The file, in the board's folder.
+            whose: The process that flashes, "ours", or all of the board's "login".
+        """
 
         def how(bundle: Path) -> None:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "edge", "flash", str(bundle), "board"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=os.environ | {"EDGE_SSH_CONFIG": str(self.device.config)},
-            )  # fmt: skip
+            process = flashing(self.device, str(bundle))
+            until(lambda: any(self.device.root.glob(pattern)) or process.poll() is not None)
+            assert process.poll() is None
+            if whose == "ours":
+                process.kill()
+            else:
+                log_out(self.device)
+            assert process.wait()
+
+        return how
+
+    def process_killed_after(self, seconds: float, whose: str) -> Callable[[Path], None]:
+        """Return the same, but at a moment."""
+
+        def how(bundle: Path) -> None:
+            process = flashing(self.device, str(bundle))
             time.sleep(seconds)
             if whose == "ours":
                 process.kill()
             else:
-                for victim in descendants(self.device.server.pid):
-                    with suppress(ProcessLookupError):
-                        os.kill(victim, signal.SIGKILL)
+                log_out(self.device)
             process.wait()
 
         return how
@@ -137,6 +149,29 @@ class Bench:
 
 RELAY = Path(__file__).with_name("relay.py")
 KILLER = Path(__file__).with_name("killer.py")
+
+
+def flashing(device, *words: str) -> subprocess.Popen[bytes]:
+    """Begin a flash in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge", "flash", *words, "board"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | {"EDGE_SSH_CONFIG": str(device.config)},
+    )  # fmt: skip
+
+
+def log_out(device) -> None:
+    """Kill all that runs on a board for those who are logged in."""
+    for victim in descendants(device.server.pid):
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+
+
+def until(what: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def descendants(process: int) -> list[int]:
@@ -154,6 +189,13 @@ def descendants(process: int) -> list[int]:
         found += children
         waiting += children
     return found
+
+
+def words_of(process: int) -> str:
+    """Return the command of a process; nothing of one that has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +235,33 @@ def test_the_connection_is_cut(bench: Bench, sent: int) -> None:
     bench.go_wrong(bench.cut_off_after(sent))
 
 
-@pytest.mark.parametrize(("seconds", "whose"), [(0.9, "ours"), (1.1, "login")])
-def test_a_process_is_killed(bench: Bench, seconds: float, whose: str) -> None:
-    bench.go_wrong(bench.process_killed_after(seconds, whose))
+@pytest.mark.parametrize(("pattern", "whose"), [("staging/*", "ours"), ("trial", "login")])
+def test_a_process_is_killed(bench: Bench, pattern: str, whose: str) -> None:
+    bench.go_wrong(bench.process_killed_when(pattern, whose))
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "becomes", "runs"), [(5, "rolled back", 1), (500, "good", 0)]
+)
+def test_whether_or_not_anybody_still_listens(
+    flashed, bundles, memory_mb: int, becomes: str, runs: int
+) -> None:
+    flashed.flash(bundles[1])
+    told = len(flashed.status()["journal"])
+    with Session("board", config=flashed.config) as session:
+        session.ask("begin", patience_s=0)
+        # Both are there already when the board turns to the first one, and nobody hears more.
+        activate = {"do": "activate", "name": bundles[0].name, "max_memory_mb": memory_mb,
+                    "window_s": 1, "service": None}  # fmt: skip
+        test = {"do": "test", "name": bundles[0].name, "max_latency_ms": 1000}
+        session._write(f"{json.dumps(test)}\n{json.dumps(activate)}\n")
+        until(lambda: any("/golden" in words_of(one) for one in descendants(flashed.server.pid)))
+        session._process.kill()
+    lines = flashed.root / "journal.jsonl"
+    until(lambda: len(lines.read_bytes().splitlines()) == told + 2)
+    until(lambda: not (flashed.root / "trial").exists())
+    assert flashed.current() == bundles[runs].name
+    assert flashed.status()["journal"][-1]["event"] == becomes
 
 
 @pytest.mark.slow
@@ -206,13 +272,16 @@ def test_two_hundred_and_every_change_of_the_disk(bench: Bench, changes: int) ->
         bench.go_wrong(bench.killed_at(change))
     chance = random.Random(0)
     others = max(60, 200 - changes)
+    begun = time.monotonic()
+    done = json.loads(bench.device.edge("flash", bench.fresh(), "board", "--json").stdout)
+    whole_s, bench.old = time.monotonic() - begun, done["version"]
     for number in range(others):
-        seconds = chance.uniform(0.2, 2.2)
         kind = number % 3
         if kind == 0:
-            bench.go_wrong(bench.cut_off_after(chance.randrange(700_000)))
+            bench.go_wrong(bench.cut_off_after(chance.randrange(int(1.2 * done["sent_bytes"]))))
         else:
-            bench.go_wrong(bench.process_killed_after(seconds, ("ours", "login")[kind - 1]))
+            whose = ("ours", "login")[kind - 1]
+            bench.go_wrong(bench.process_killed_after(chance.uniform(0.1, 1.1) * whole_s, whose))
     sys.stdout.write(f"\nkilled before each of {changes} changes, {others} times at random\n")
 
 
@@ -221,19 +290,14 @@ def test_two_hundred_and_every_change_of_the_disk(bench: Bench, changes: int) ->
 def test_a_runtime_that_is_half_installed_is_made_anew(device) -> None:
     """Everything of the board is killed while wheels are sent and installed there."""
     chance = random.Random(0)
-    command = [sys.executable, "-m", "edge", "flash", "default", "board", "--with-runtime"]
-    environment = os.environ | {"EDGE_SSH_CONFIG": str(device.config)}
+    whole_s = seconds_with_runtime(device)
     for _ in range(12):
-        with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        ):
-            time.sleep(chance.uniform(0.8, 9))
-            for victim in descendants(device.server.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
-        found = status("board", config=device.config)["current"]
+        with flashing(device, "default", "--with-runtime"):
+            time.sleep(chance.uniform(0.1, 1.1) * whole_s)
+            log_out(device)
+        found = device.status()["current"]
         assert found is None or found["whole"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = device.edge("flash", "default", "board", "--with-runtime")
         assert done.returncode == 0, done.stderr
         words = [device.root / "current" / "edge", "run", "--demo", "--frames", "2"]
         subprocess.run(words, check=True, capture_output=True)
@@ -243,31 +307,33 @@ def test_a_runtime_that_is_half_installed_is_made_anew(device) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_runtime_that_lost_a_file_is_made_anew(device) -> None:
-    options = FlashOptions(config=device.config, with_runtime=True)
-
-    def put() -> dict:
-        return flash("default", "board", options, say=lambda sentence: None)
-
-    first = put()
+    whole_s = seconds_with_runtime(device)
+    first = device.flash("default", with_runtime=True)
     [lost] = device.root.glob("runtimes/*/lib/python3*/site-packages/numpy/__init__.py")
     lost.unlink()
     # Nothing is taken from the versions that stand on it while another one is made.
-    command = [sys.executable, "-m", "edge", "flash", "default", "board", "--with-runtime"]
-    environment = os.environ | {"EDGE_SSH_CONFIG": str(device.config)}
     program = device.root / "current" / "runtime" / "bin" / "edge"
-    for seconds in (1.0, 3.0, 6.0):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              env=environment):  # fmt: skip
-            time.sleep(seconds)
-            for victim in descendants(device.server.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
+    for share in (0.1, 0.3, 0.6):
+        with flashing(device, "default", "--with-runtime"):
+            time.sleep(share * whole_s)
+            log_out(device)
         assert program.exists()
-    again = put()
+    again = device.flash("default", with_runtime=True)
     assert again["changed"]
     assert len(list(device.root.glob("runtimes/*/complete"))) == 2
     words = [device.root / "current" / "edge", "run", "--demo", "--frames", "2"]
     subprocess.run(words, check=True, capture_output=True)
     assert again["sent_bytes"] < 200_000
     assert first["version"] != again["version"]
-    assert not put()["changed"]
+    assert not device.flash("default", with_runtime=True)["changed"]
+
+
+def seconds_with_runtime(device) -> float:
+    """Return how long a first flash takes with wheels that are fetched; nothing of it is left."""
+    for _ in range(2):
+        begun = time.monotonic()
+        done = device.edge("flash", "default", "board", "--with-runtime")
+        whole_s = time.monotonic() - begun
+        assert done.returncode == 0, done.stderr
+        shutil.rmtree(device.root)
+    return whole_s
