@@ -47,7 +47,11 @@ def config(keys: Path, let_in, way_into, tmp_path_factory) -> Iterator[Path]:
         assert server.poll() is None
         time.sleep(0.1)
     config = way_into(server.pid, "arm", 2222, scratch)
-    time.sleep(2)
+    end = time.monotonic() + 60
+    while subprocess.run(["ssh", "-F", config, "arm", "true"], check=False).returncode:
+        assert server.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.2)
     yield config
     server.terminate()
     server.wait()
