@@ -14,15 +14,14 @@ from typing import Any
 
 from edge.assets import assets, fetch, home
 from edge.devices.golden import expectations, write_golden
-from edge.devices.onboard_bundle import NAMESPACE, SCHEMA, read_manifest
+from edge.devices.onboard_manifest import NAMESPACE, SCHEMA, read_manifest
 from edge.devices.onboard_store import MANIFEST, SIGNATURE, RefusedError
 from edge.devices.onboard_whole import digest
-from edge.devices.preflight import numbers
 from edge.devices.wheels import Runtime
-from edge.environment import versions
+from edge.environment import numbers, versions
 from edge.errors import EdgeError
 from edge.files import locked
-from edge.modelfile import read_model, resolve_model
+from edge.modelfile import bundled_models, read_model, resolve_model
 
 # The detectors that MediaPipe wraps are the same files.
 _SAME = {"mediapipe": "blazeface"}
@@ -97,16 +96,17 @@ def make_bundle(model: str, *, runtime: Runtime | None, key: Path | None) -> Bun
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
         final = whole / (f"{name}-signed" if key else name)
         if final.exists():
-            # Another flash may be reading it; where it is whole, only the signature is new.
+            # Another flash may be sending it; where it is whole, only the signature is new.
             with suppress(EdgeError):
                 read_bundle(final)
                 if key is not None:
                     (folder / SIGNATURE).replace(final / SIGNATURE)
+                os.utime(final)  # it is on its way again, and not to be forgotten
                 return read_bundle(final)
             shutil.rmtree(final)
         folder.rename(final)
         _forget_old(whole)
-    return read_bundle(final)
+        return read_bundle(final)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -130,7 +130,8 @@ def read_bundle(folder: Path) -> Bundle:
         inside = [folder / part for part in Path(name).parents if str(part) != "."]
         if any(part.is_symlink() for part in inside) or digest(folder / name) != entry["sha256"]:
             raise EdgeError(
-                f"{folder / name} is not what the manifest says", "make the bundle again"
+                f"{folder / name} is not what the manifest says",
+                "flash the model itself",
             )
     return Bundle(folder, text, signed, words)
 
@@ -168,12 +169,18 @@ def public_key(file: Path) -> str:
     """
     try:
         words = file.read_text("utf-8").split()[:2]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise EdgeError(f"cannot read {file}: {reason}", "name a public key, *.pub") from error
+    try:
         done = subprocess.run(
             ["ssh-keygen", "-l", "-f", str(file)], capture_output=True, check=False
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeError(f"cannot read {file}: {error}", "name a public key, *.pub") from error
-    if done.returncode or len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
+    except FileNotFoundError as error:
+        raise EdgeError("there is no ssh-keygen", "install OpenSSH's client") from error
+    kinds = ("ssh-", "ecdsa-", "sk-")
+    # A certificate is verified in another way than a key.
+    if done.returncode or not words[0].startswith(kinds) or "-cert-" in words[0]:
         raise EdgeError(f"{file} is no public key of ssh", "name the file that ends with .pub")
     return " ".join(words)
 
@@ -186,13 +193,13 @@ def _fill(folder: Path, model: str, runtime: Runtime | None) -> dict[str, Any]:
     # A copy: it is the user's, who may write it anew in its place.
     shutil.copyfile(source, folder / "model.tflite")
     for name in ("demo", *([detector] if detector in assets() else [])):
-        _put(folder / "assets" / assets()[name].file, fetch(name))
+        _link_or_copy(folder / "assets" / assets()[name].file, fetch(name))
     (folder / "edge").write_bytes(LAUNCHER)
     write_golden(folder / "golden")
     golden = expectations(folder / "model.tflite", folder / "golden")
     (folder / "golden.json").write_text(json.dumps(golden, indent=1) + "\n")
     for wheel in runtime.wheels if runtime else ():
-        _put(folder / "wheels" / wheel.name, wheel)
+        _link_or_copy(folder / "wheels" / wheel.name, wheel)
     return {
         "schema": SCHEMA,
         "model": {
@@ -204,7 +211,8 @@ def _fill(folder: Path, model: str, runtime: Runtime | None) -> dict[str, Any]:
         },
         "release": {
             "edge": list(numbers(versions(["edge-tflite"])["edge-tflite"])),
-            "made": int(source.stat().st_mtime),
+            # Bundled ones are as old as their edge, whenever that was installed.
+            "made": 0 if _is_bundled(read.sha256) else int(source.stat().st_mtime),
         },
         "runtime": runtime and runtime.to_json(),
         "files": {
@@ -218,7 +226,11 @@ def _fill(folder: Path, model: str, runtime: Runtime | None) -> dict[str, Any]:
     }
 
 
-def _put(path: Path, source: Path) -> None:
+def _is_bundled(sha256: str) -> bool:
+    return any(digest(file) == sha256 for file in bundled_models().values())
+
+
+def _link_or_copy(path: Path, source: Path) -> None:
     """Let a file stand in a bundle as well; large ones are not copied where that can be had."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

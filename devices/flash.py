@@ -4,7 +4,6 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ Say = Callable[[str], None]
 # How many times its wheels an environment takes; 3.0 on x86-64, 3.1 on arm64.
 _INSTALLED = 3.3
 _SPARE_MB = 50
+_MOST_LATENCY_MS = 1000.0
+_MOST_MEMORY_MB = 500.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,10 @@ class FlashOptions:
         key: An ssh key to sign the bundle with.
         no_downgrade: Refuse to replace a newer version.
         dry_run: Change nothing, only say what would be done.
-        max_latency_ms: The most that half of the golden pictures may take there.
-        max_memory_mb: The most memory that a run may take there.
+        max_latency_ms: The most that half of the golden pictures may take there; None for a
+            second, or for no bound when going back.
+        max_memory_mb: The most memory that a run may take there; None for 500 MB, or, when going
+            back, for what the version was allowed before.
         service: Options of `edge run` for a service of systemd; None for none, or the one there.
         window_s: How long a service is watched before it is good.
         patience_s: How long to wait for another flash to end.
@@ -45,8 +48,8 @@ class FlashOptions:
     key: Path | None = None
     no_downgrade: bool = False
     dry_run: bool = False
-    max_latency_ms: float = 1000.0
-    max_memory_mb: float = 500.0
+    max_latency_ms: float | None = None
+    max_memory_mb: float | None = None
     service: tuple[str, ...] | None = None
     window_s: float = 15.0
     patience_s: float = 60.0
@@ -73,11 +76,13 @@ def flash(model: str, host: str, options: FlashOptions, *, say: Say) -> dict[str
         facts = session.ask("probe")
         # What a flash that was cut off left behind is cleaned up first, and makes room.
         _require(facts, host, needs_mb=0)
+        if options.service is not None:
+            session.ask("may_serve")
         bundle = _bundle(model, facts, options)
         if bundle.words["runtime"] is None and facts["edge"] is None:
             raise EdgeError(
                 f"{host}: there is no edge that could run the model",
-                "bring it as well: --with-runtime",
+                f"bring it as well: edge flash {_model_of(bundle, model)} {host} --with-runtime",
             )
         report = {"host": host, "bundle": str(bundle.folder)}
         if options.dry_run:
@@ -86,26 +91,53 @@ def flash(model: str, host: str, options: FlashOptions, *, say: Say) -> dict[str
             try:
                 report |= _put(session, bundle, facts, options, say)
             except KeyboardInterrupt:
-                say(f"{host} runs the old or the new version; flash again to go on")
+                say(f"{host} runs what it ran before, or the new version; flash again to go on")
                 raise
         return report | {
             "sent_bytes": session.sent, "seconds": round(time.monotonic() - begun, 1)
         }  # fmt: skip
 
 
-def rollback(host: str, options: FlashOptions) -> dict[str, Any]:
+def rollback(host: str, options: FlashOptions, *, say: Say) -> dict[str, Any]:
     """Go back to the version before on a board.
+
+    Where a flash was cut off, that version is the one before it: this is what going back means
+    then.
+
+    Returns:
+        The same as `flash`.
 
     Raises:
         EdgeError: There is none, or it no longer works there.
     """
-    with Session(host, config=options.config) as session, waiting(f"going back on {host}"):
-        session.ask("begin", patience_s=options.patience_s)
-        done = session.ask(
-            "rollback", max_latency_ms=options.max_latency_ms, max_memory_mb=options.max_memory_mb,
-            window_s=options.window_s,
-        )  # fmt: skip
-    return {"host": host, "version": done["current"], "changed": True, **done}
+    begun = time.monotonic()
+    with Session(host, config=options.config) as session:
+        found = session.ask("status")
+        if found["previous"] is None and found["trial"] is None:
+            raise EdgeError(
+                f"{host}: there is no version before this one", "flash the one that you want"
+            )
+        taken = _begin(session, options, say)
+        done = {"current": taken["current"]}
+        replaced = taken["taken_back"]
+        if replaced is None:
+            replaced = taken["current"]
+            with waiting(f"going back on {host}"):
+                done = session.ask(
+                    "rollback", max_latency_ms=options.max_latency_ms,
+                    max_memory_mb=options.max_memory_mb, window_s=options.window_s,
+                )  # fmt: skip
+        return {
+            "host": host,
+            "bundle": None,
+            "version": done["current"],
+            "changed": True,
+            "replaced": replaced,
+            "smoke": done.get("smoke"),
+            "use": done.get("use"),
+            "sent_bytes": session.sent,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
 
 
 def command_line(model: str, options: FlashOptions, *, rollback: bool) -> list[str]:
@@ -116,10 +148,10 @@ def command_line(model: str, options: FlashOptions, *, rollback: bool) -> list[s
     Raises:
         EdgeError: It cannot be made.
     """
-    words = [
-        "--max-latency", f"{options.max_latency_ms}", "--max-memory", f"{options.max_memory_mb}",
-        "--health-window", f"{options.window_s}",
-    ]  # fmt: skip
+    words = ["--health-window", f"{options.window_s}"]
+    bounds = {"--max-latency": options.max_latency_ms, "--max-memory": options.max_memory_mb}
+    for option, bound in bounds.items():
+        words += [] if bound is None else [option, f"{bound}"]
     if options.config is not None:
         words += ["--ssh-config", str(options.config.absolute())]
     if rollback:
@@ -142,16 +174,30 @@ def status(host: str, *, config: Path | None = None) -> dict[str, Any]:
         return {"host": host, **session.ask("status")}
 
 
-def trust(host: str, key: Path, *, config: Path | None = None) -> None:
+def trust(
+    host: str, key: Path, *, distrust: bool = False, config: Path | None = None
+) -> dict[str, Any]:
     """Have a board take only bundles that are signed, with this key or others it trusts.
 
+    Args:
+        host: As ssh takes it.
+        key: The file of a public key.
+        distrust: Take it no longer; without any key left, unsigned bundles are taken again.
+        config: An ssh configuration in place of the user's own.
+
+    Returns:
+        The host, and the keys that it trusts now.
+
     Raises:
-        EdgeError: The file is no public key of ssh.
+        EdgeError: The file is no public key of ssh, or the board did not trust it.
     """
     words = public_key(key)
     with Session(host, config=config) as session:
         session.ask("begin", patience_s=0)
-        session.ask("trust", key=words)
+        done = session.ask("trust", key=words, distrust=distrust)
+    if distrust and not done["known"]:
+        raise EdgeError(f"{host} does not trust {key}", f"edge devices status {host}")
+    return {"host": host, "trusted_keys": done["keys"]}
 
 
 def _require(facts: dict[str, Any], host: str, *, needs_mb: float) -> None:
@@ -178,7 +224,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Ask what would be sent, and change nothing."""
     staged = _stage(session, bundle, options, dry=True)
-    _require(facts, session.host, needs_mb=_room_mb(bundle, staged))
+    _require_room(session.host, bundle, facts, staged)
     return {
         "version": staged["id"],
         "changed": False,
@@ -191,34 +237,70 @@ def _compare(
 def _put(
     session: Session, bundle: Bundle, facts: dict[str, Any], options: FlashOptions, say: Say
 ) -> dict[str, Any]:
-    taken = session.ask(
-        "begin", patience_s=options.patience_s,
-        hear=lambda said: say(f"{session.host}: waiting for another flash, {said['waiting']}"),
-    )  # fmt: skip
-    if taken["taken_back"]:
-        say(f"{session.host}: a flash was interrupted there, went back to {taken['current']}")
-    staged = _stage(session, bundle, options, dry=False)
-    name = staged["there"]
-    if name is None:
-        _require(facts, session.host, needs_mb=_room_mb(bundle, staged))
-        _send(session, bundle, staged["missing"])
-        with waiting(f"making it ready on {session.host}"):
-            name = session.ask("make")
-    with waiting(f"trying it on {session.host}"):
-        tested = session.ask("test", name=name, max_latency_ms=options.max_latency_ms)
-        done = {"current": name}
-        if name != taken["current"] or options.service is not None:
-            done = session.ask(
-                "activate", name=name, max_memory_mb=options.max_memory_mb,
-                window_s=options.window_s, service=_service(options),
-            )  # fmt: skip
+    taken = _begin(session, options, say)
+    name = _make(session, bundle, facts, options)
+    tested = _test(session, name, options)
+    if tested is None:
+        say(f"{session.host}: what edge runs in is damaged there, and made anew")
+        name = _make(session, bundle, facts, options)
+        tested = _test(session, name, options)
+    if tested is None:
+        raise EdgeError(f"{session.host}: it was damaged at once", "look at its disk")
+    used = None
+    if name != taken["current"] or options.service is not None:
+        with waiting(f"trying it on {session.host}"):
+            used = session.ask(
+                "activate", name=name, max_memory_mb=_memory(options), window_s=options.window_s,
+                options=options.service,
+            )["use"]  # fmt: skip
     return {
         "version": name,
         "changed": name != taken["current"],
         "replaced": taken["current"] if name != taken["current"] else None,
         "smoke": tested,
-        "use": done.get("use"),
+        "use": used,
     }
+
+
+def _begin(session: Session, options: FlashOptions, say: Say) -> dict[str, Any]:
+    told: set[str] = set()
+
+    def hear(said: dict[str, Any]) -> None:
+        if said["waiting"] not in told:
+            told.add(said["waiting"])
+            say(f"{session.host}: waiting for another flash, {said['waiting']}")
+
+    taken: dict[str, Any] = session.ask("begin", patience_s=options.patience_s, hear=hear)
+    if taken["taken_back"]:
+        say(
+            f"{session.host}: {taken['taken_back']} never proved itself; back at "
+            f"{taken['current'] or 'nothing'}"
+        )
+    return taken
+
+
+def _make(session: Session, bundle: Bundle, facts: dict[str, Any], options: FlashOptions) -> str:
+    """Have a bundle be a version there, and return its name."""
+    staged = _stage(session, bundle, options, dry=False)
+    if staged["there"] is not None:
+        return str(staged["there"])
+    _require_room(session.host, bundle, facts, staged)
+    _send(session, bundle, staged["missing"])
+    with waiting(f"making it ready on {session.host}"):
+        return str(session.ask("make"))
+
+
+def _test(session: Session, name: str, options: FlashOptions) -> dict[str, Any] | None:
+    with waiting(f"trying it on {session.host}"):
+        tested: dict[str, Any] | None = session.ask(
+            "test", name=name, max_latency_ms=options.max_latency_ms or _MOST_LATENCY_MS,
+            max_memory_mb=_memory(options),
+        )  # fmt: skip
+    return tested
+
+
+def _memory(options: FlashOptions) -> float:
+    return options.max_memory_mb or _MOST_MEMORY_MB
 
 
 def _stage(session: Session, bundle: Bundle, options: FlashOptions, *, dry: bool) -> dict[str, Any]:
@@ -229,25 +311,20 @@ def _stage(session: Session, bundle: Bundle, options: FlashOptions, *, dry: bool
     return found
 
 
-def _service(options: FlashOptions) -> dict[str, Any] | None:
-    if options.service is None:
-        return None
-    start = files("edge.devices").joinpath("onboard_store.py").read_text("utf-8")
-    return {"options": list(options.service), "start": start}
+def _require_room(host: str, bundle: Bundle, facts: dict[str, Any], staged: dict[str, Any]) -> None:
+    """Refuse a board whose disk is too full for what will be there."""
+    if staged["there"] is None:
+        size = sum(file["size"] - file["offset"] for file in staged["missing"])
+        size += bundle.size(wheels=False)
+        if staged["installs"]:
+            size += int(bundle.size(wheels=True) * _INSTALLED)
+        facts = {**facts, "free_mb": staged["free_mb"]}
+        _require(facts, host, needs_mb=size / 2**20 + _SPARE_MB)
 
 
-def _room_mb(bundle: Bundle, staged: dict[str, Any]) -> float:
-    """Return how much of the board's disk will be taken, in MB."""
-    if staged["there"] is not None:
-        return _SPARE_MB
-    size = sum(file["size"] - file["offset"] for file in staged["missing"])
-    size += bundle.size(wheels=False)
-    wheels = {
-        file["sha256"] for name, file in bundle.words["files"].items() if name.startswith("wheels/")
-    }
-    if any(file["sha256"] in wheels for file in staged["missing"]):
-        size += int(bundle.size(wheels=True) * _INSTALLED)
-    return size / 2**20 + _SPARE_MB
+def _model_of(bundle: Bundle, model: str) -> str:
+    """Return a model to give in place of a bundle."""
+    return str(bundle.words["model"]["name"]) if Path(model).is_dir() else model
 
 
 def _send(session: Session, bundle: Bundle, missing: list[dict[str, Any]]) -> None:
@@ -261,10 +338,8 @@ def _send(session: Session, bundle: Bundle, missing: list[dict[str, Any]]) -> No
                 try:
                     session.ask("receive", offset=file["offset"],
                                 size=file["size"] - file["offset"], **asked)  # fmt: skip
-                except UnreachableError:
-                    raise
-                except EdgeError:
-                    if not file["offset"]:
+                except EdgeError as error:
+                    if isinstance(error, UnreachableError) or not file["offset"]:
                         raise
                     # The half that waited there was spoiled meanwhile.
                     body.seek(0)

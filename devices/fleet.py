@@ -7,24 +7,29 @@ where pyinfra brings an ssh of its own that knows parts of the user's configurat
 
 import json
 import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edge.devices.reach import ssh_command
 from edge.errors import EdgeError
-from edge.progress import progress
+from edge.progress import Advance, progress
 
 _LOOK_EVERY_S = 0.2
-# Set for what a fleet starts, which never is a fleet.
-_CHILD = "EDGE_FLEET_CHILD"
+# Of who was interrupted, to bring what runs on a board to its end.
+_PATIENCE_S = 30.0
+_LAST_WORDS = 300
 # The connection to a board is that of `edge flash`, whatever an inventory says of it.
 _LOCAL = {"ansible_connection": "local", "ansible_become": False}
 # A host of an inventory as ssh takes it: an alias as it is, or with the user and port given there.
@@ -65,26 +70,24 @@ def flash_all(arguments: Sequence[str], fleet: Fleet) -> dict[str, Any]:
 
     Returns:
         hosts (by name: the report of its flash, or error and hint; None for one that was not tried
-        since others failed), and how many were updated, unchanged, failed and not tried.
+        since others failed), how many were updated (or would be), unchanged, failed and not tried,
+        and whether Ctrl-C ended it.
 
     Raises:
-        EdgeError: Ansible is not installed, or the inventory has no hosts.
+        EdgeError: Ansible is not installed, a host is none, or the inventory has no hosts.
     """
-    if os.environ.get(_CHILD):
-        raise EdgeError("a board of a fleet is none of its own", "flash one board at a time")
+    for host in fleet.hosts:
+        ssh_command(host)
     if find_spec("ansible") is None:
         raise EdgeError("ansible is not installed here", "pip install 'edge-tflite[fleet]'")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         inventory = fleet.inventory or _inventory(folder, fleet.hosts)
         names = _names(folder, inventory)
-        if not names:
-            raise EdgeError(f"{inventory} has no hosts", "name at least one board in it")
         (folder / "reports").mkdir()
-        _play(folder, inventory, arguments, fleet, len(names))
-        given = dict(zip(names, dict.fromkeys(fleet.hosts), strict=False))
-        reports = {given.get(name, name): _report(folder / "reports", name) for name in names}
-    return {"hosts": reports, **_counted(reports)}
+        interrupted = _play(folder, inventory, arguments, fleet, len(names))
+        reports = {given: _report(folder / "reports", name) for name, given in names.items()}
+    return {"hosts": reports, **_counted(reports), "interrupted": interrupted}
 
 
 def _inventory(folder: Path, hosts: Sequence[str]) -> Path:
@@ -95,8 +98,8 @@ def _inventory(folder: Path, hosts: Sequence[str]) -> Path:
     return path
 
 
-def _names(folder: Path, inventory: Path) -> list[str]:
-    """Return the names of an inventory's hosts, in its order."""
+def _names(folder: Path, inventory: Path) -> dict[str, str]:
+    """Return the names of an inventory's hosts, in its order, and what the user calls them."""
     if not inventory.exists():
         raise EdgeError(f"there is no {inventory}", "check the path of --inventory")
     done = subprocess.run(
@@ -105,12 +108,27 @@ def _names(folder: Path, inventory: Path) -> list[str]:
     )  # fmt: skip
     try:
         found = json.loads(done.stdout)
-        return list(_members(found, "all"))
-    except (ValueError, KeyError) as error:
-        said = " ".join(done.stderr.split())[-300:]
-        raise EdgeError(
-            f"{inventory} cannot be read: {said}", "write it as an inventory of Ansible's"
-        ) from error
+        variables = found["_meta"]["hostvars"]
+        names = {name: variables.get(name, {}).get("edge_host", name)
+                 for name in _members(found, "all")}  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(inventory, done.stderr) from error
+    if not names:
+        if "WARNING" in done.stderr:
+            raise _unreadable(inventory, done.stderr)
+        raise EdgeError(f"{inventory} has no hosts", "name at least one board in it")
+    return names
+
+
+def _unreadable(inventory: Path, said: str) -> EdgeError:
+    """Return that Ansible cannot read an inventory, with what it says first."""
+    words = " ".join(said.split())
+    parts = re.split(r"\[(?:ERROR|WARNING)\]: |ERROR! ", words)
+    first = next((part for part in parts if part.strip()), words)
+    return EdgeError(
+        f"{inventory} cannot be read: {first[:_LAST_WORDS].strip()}",
+        "write it as an inventory of Ansible's",
+    )
 
 
 def _members(listing: dict[str, Any], group: str) -> dict[str, None]:
@@ -124,11 +142,12 @@ def _members(listing: dict[str, Any], group: str) -> dict[str, None]:
 
 def _play(
     folder: Path, inventory: Path, arguments: Sequence[str], fleet: Fleet, count: int
-) -> None:
-    """Go through the boards, and show how many are done."""
+) -> bool:
+    """Go through the boards, and show how many are done; return whether Ctrl-C ended it."""
     flash = shlex.join([sys.executable, "-m", "edge", "flash", *arguments, "--json", "--"])
     report = f"{_raw(shlex.quote(str(folder / 'reports')))}/{{{{ report }}}}"
     command = (
+        f"echo {{{{ destination | quote }}}} > {report}.host; "
         f"{_raw(flash)} {{{{ destination | quote }}}} > {report}.json "
         f"2> {report}.err; status=$?; echo $status > {report}.status; exit $status"
     )
@@ -148,21 +167,41 @@ def _play(
             [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "--forks",
              str(fleet.parallel), "-e", json.dumps(_LOCAL), str(folder / "play.json")],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=_environment(folder) | {_CHILD: "1"},
+            env=_environment(folder),
         ) as process,
     ):  # fmt: skip
-        seen = 0
-        while True:
-            over = process.poll() is not None
-            done = len(list((folder / "reports").glob("*.status")))
-            advance(done - seen)
-            seen = done
-            if over:
-                break
-            time.sleep(_LOOK_EVERY_S)
+        try:
+            seen = _watch(process, folder / "reports", advance)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_S)
+            process.kill()
+            return True
     if not seen:
-        said = " ".join((folder / "ansible.log").read_text().split())[-300:]
-        raise EdgeError(f"ansible did not begin: {said}", "check the inventory")
+        raise _unplayable((folder / "ansible.log").read_text(errors="replace"))
+    return False
+
+
+def _watch(process: "subprocess.Popen[bytes]", reports: Path, advance: Advance) -> int:
+    """Wait for the end, and tell how many boards are done; return that."""
+    seen = 0
+    while True:
+        over = process.poll() is not None
+        done = len(list(reports.glob("*.status")))
+        if done > seen:
+            advance(done - seen)
+        seen = done
+        if over:
+            return seen
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _unplayable(log: str) -> EdgeError:
+    """Return that no board was flashed, and what Ansible says of it."""
+    lines = [line for line in log.splitlines() if re.match(r"fatal:|\[ERROR\]|ERROR", line)]
+    said = lines[0] if lines else " ".join(log.split())[-_LAST_WORDS:]
+    return EdgeError(f"ansible flashed no board: {said[:_LAST_WORDS]}", "check the inventory")
 
 
 def _raw(words: str) -> str:
@@ -173,27 +212,35 @@ def _raw(words: str) -> str:
 def _report(folder: Path, name: str) -> dict[str, Any] | None:
     """Return what became of a board; None where it was not tried."""
     base = folder / sha1(name.encode(), usedforsecurity=False).hexdigest()
-    if not base.with_suffix(".status").exists():
+    if not base.with_suffix(".host").exists():
         return None
+    if not base.with_suffix(".status").exists():
+        return {
+            "error": "the flash was interrupted; what ran before still runs, or the new version",
+            "hint": "flash again to go on",
+        }
     if base.with_suffix(".status").read_text().strip() == "0":
         found: dict[str, Any] = json.loads(base.with_suffix(".json").read_text())
         return found
     lines = base.with_suffix(".err").read_text(errors="replace").splitlines()
     told = {key: words for key, _, words in (line.partition(": ") for line in lines)}
-    return {
-        "error": told.get("error", lines[-1] if lines else "it ended without a word"),
-        "hint": told.get("hint", ""),
-    }
+    error = told.get("error", lines[-1] if lines else "it ended without a word")
+    host = base.with_suffix(".host").read_text().strip()
+    return {"error": error.removeprefix(f"{host}: "), "hint": told.get("hint", "")}
 
 
 def _counted(reports: dict[str, dict[str, Any] | None]) -> dict[str, int]:
     told = [report for report in reports.values() if report is not None]
     return {
-        "updated": sum(bool(report.get("changed")) for report in told),
-        "unchanged": sum(report.get("changed") is False for report in told),
+        "updated": sum(_is_changed(report) for report in told),
+        "unchanged": sum("error" not in one and not _is_changed(one) for one in told),
         "failed": sum("error" in report for report in told),
         "not_tried": len(reports) - len(told),
     }
+
+
+def _is_changed(report: dict[str, Any]) -> bool:
+    return bool(report.get("changed") or report.get("would_change"))
 
 
 def _environment(folder: Path) -> dict[str, str]:

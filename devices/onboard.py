@@ -8,36 +8,29 @@ library alone, and old Pythons can read them, if only to tell that they are too 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from edge.devices.onboard_board import Board, Impatient
-from edge.devices.onboard_bundle import (
-    IDENTITY,
-    NAMESPACE,
-    SIGNERS,
-    Incoming,
-    check_signature,
-)
-from edge.devices.onboard_probe import facts, find_edge, version
+from edge.devices.onboard_bundle import Body, Incoming
+from edge.devices.onboard_manifest import IDENTITY, NAMESPACE, SIGNERS, check_signature
+from edge.devices.onboard_probe import facts, find_edge, free_mb, version
 from edge.devices.onboard_service import Service, watched
 from edge.devices.onboard_store import (
     MANIFEST,
     SIGNATURE,
     RefusedError,
-    Store,
 )
-from edge.devices.onboard_trial import install, smoke, use
-from edge.devices.onboard_whole import is_runtime_whole, is_whole, verify
+from edge.devices.onboard_trial import distrust, install, smoke, use
+from edge.devices.onboard_whole import is_ready, verify
+from edge.devices.onboard_work import run, take
 
 # Of who holds the store; a newcomer waits a little longer.
 _SILENCE_S = 45
@@ -53,49 +46,6 @@ def edge_version(board: Board) -> str | None:
     """Return the version of the edge of this machine; None where there is none that runs."""
     edge = find_edge(board.store.root)
     return None if edge is None else version(edge)
-
-
-def run(board: Board, arguments: list[str]) -> dict[str, Any]:
-    """Run `edge` here with some arguments, its lines sent as they come.
-
-    Returns:
-        The exit status; None where there is no edge.
-    """
-    edge = find_edge(board.store.root)
-    if edge is None:
-        return {"status": None}
-    with subprocess.Popen(
-        [edge, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=board.work
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            board.answer(line=line.decode(errors="replace").rstrip("\n"))
-    return {"status": process.returncode}
-
-
-def take(board: Board, files: list[list[Any]]) -> None:
-    """Take files to work with, each a name and a size, whose bytes follow one after the other.
-
-    They lie in the folder that `run` runs in, and are gone at the end of the conversation.
-    """
-    if board.work is None:
-        board.store.claim()
-        board.work = tempfile.mkdtemp(prefix="work-", dir=str(board.store.root))
-    left = sum(size for _, size in files)
-    try:
-        for name, size in files:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise RefusedError(f"{name} leads outside", "send it under another name")
-            path = Path(board.work) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                while size and (block := board.data.read(min(size, 1 << 16))):
-                    size -= len(block)
-                    left -= len(block)
-                    file.write(block)
-    finally:
-        while left and (block := board.data.read(min(left, 1 << 16))):
-            left -= len(block)
 
 
 def begin(board: Board, patience_s: float) -> dict[str, Any]:
@@ -116,14 +66,10 @@ def begin(board: Board, patience_s: float) -> dict[str, Any]:
         board.answer(waiting=other["held"])
         time.sleep(1)
     board.data = Impatient(board.data, _SILENCE_S)
-    board.store.clean()
     left = board.store.trial()
-    unit = Service(board.store)
-    ran = unit.runs
     current = board.store.fail_trial("the flash was interrupted")
-    # A unit may also be what is left of a first flash with one.
-    if left is not None or board.store.options_of(current) is None:
-        unit.follow(ran=ran)
+    Service(board.store).catch_up()
+    board.store.clean()
     return {"current": current, "taken_back": left and left["to"]}
 
 
@@ -141,40 +87,56 @@ def stage(
 
     Returns:
         The bundle's id, the version that it is already (None where it is not), what is missing
-        (sha256, size and offset of each file), and the version that is current.
+        (sha256, size and offset of each file), whether a runtime has to be made, the room on the
+        disk in MB, and the version that is current.
     """
     board.incoming = Incoming(board.store, manifest, signature)
     if no_downgrade:
         board.bundle.require_newer()
     there = board.bundle.installed()
-    if there is None and not dry:
-        board.bundle.clear_staging()
+    if not dry:
+        board.bundle.clear_staging() if there is None else board.bundle.keep_signature(there)
+    brings = board.bundle.words["runtime"] is not None
     return {
         "id": board.bundle.id,
         "there": there,
         "missing": [] if there else board.bundle.missing(),
+        "installs": there is None and brings and board.bundle.runtime() is None,
+        "free_mb": free_mb(board.store.root),
         "current": board.store.pointed("current"),
     }
 
 
 def receive(board: Board, sha256: str, offset: int, size: int) -> None:
     """Take a file, or the rest of one, whose bytes follow the request."""
-    board.bundle.receive(sha256, offset, size, board.data)
+    with Body(board.data, size) as body:
+        board.bundle.receive(sha256, offset, body)
 
 
 def make(board: Board) -> str:
     """Make a version of what has arrived, with its runtime; return its name."""
     runtime = None
     if board.bundle.words["runtime"] is not None:
-        runtime = install(board.store, board.bundle.words)
+        runtime = install(board.store, board.bundle)
     return board.bundle.assemble(runtime)
 
 
-def test(board: Board, name: str, max_latency_ms: float) -> dict[str, Any]:
-    """Have a version judge its golden pictures; one that fails is removed, if it does not run."""
+def test(
+    board: Board, name: str, max_latency_ms: float, max_memory_mb: float
+) -> dict[str, Any] | None:
+    """Have a version judge its golden pictures; one that fails is removed, if it does not run.
+
+    Returns:
+        How it did; None where its runtime was damaged, which from now on has to be made anew.
+    """
     try:
-        tested = smoke(board.store, name, max_latency_ms=max_latency_ms)
+        tested = smoke(
+            board.store, name, max_latency_ms=max_latency_ms, max_memory_mb=max_memory_mb
+        )
     except RefusedError as error:
+        if distrust(board.store, name):
+            board.store.note("damaged", runtime=board.store.runtime_of(name))
+            return None
         board.store.note("refused", to=name, why=error.message)
         board.store.prune()
         raise
@@ -183,8 +145,13 @@ def test(board: Board, name: str, max_latency_ms: float) -> dict[str, Any]:
     return tested
 
 
+def may_serve(board: Board) -> None:
+    """Refuse where there can be no service."""
+    Service(board.store).require()
+
+
 def activate(
-    board: Board, name: str, max_memory_mb: float, window_s: float, service: dict[str, Any] | None
+    board: Board, name: str, max_memory_mb: float, window_s: float, options: list[str] | None
 ) -> dict[str, Any]:
     """Switch to a version, and back again where it does not prove itself in use.
 
@@ -195,51 +162,53 @@ def activate(
         name: The version.
         max_memory_mb: The most memory that it may take in use.
         window_s: How long a service is watched.
-        service: Options of `edge run`, and the program `start` that a service shall run; None for
-            the service that is there, if one is.
+        options: Of `edge run` in a service that shall run it; None for those of the service that
+            is there, if one is.
 
     Returns:
-        The version that is current, and what it did in use.
+        The version that is current, and what it did in use; None of one that ran like this before.
     """
     # Whatever happened since it was made.
     verify(board.store.version(name))
-    store, unit = board.store, Service(board.store)
-    current = store.pointed("current")
-    options = store.options_of(current)
-    if service is not None:
+    unit = Service(board.store)
+    before = board.store.served()
+    service = before[1]
+    if options is None and service is not None and unit.runs:
+        options = service["options"]
+    if options is not None:
         unit.require()
-        other = watched(service["options"])
-        changes = unit.plan(service["start"], max_memory_mb=max_memory_mb, python=sys.executable)
-        if (name, other) == (current, options) and unit.runs and not changes:
+        service = {"options": watched(options), "memory_mb": max_memory_mb}
+        changes = unit.plan(_start(), max_memory_mb=max_memory_mb, python=sys.executable)
+        if (name, service) == before and unit.runs and not changes:
             return {"current": name, "use": None}
-        options = other
-    used = _switch(board, unit, name, options, max_memory_mb=max_memory_mb, window_s=window_s)
+    used = _switch(board, unit, name, service, max_memory_mb=max_memory_mb, window_s=window_s)
     return {"current": name, "use": used}
 
 
 def _switch(
-    board: Board, unit: Service, name: str, options: list[str] | None, *, max_memory_mb: float,
-    window_s: float,
+    board: Board, unit: Service, name: str, service: dict[str, Any] | None, *,
+    max_memory_mb: float, window_s: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Let a version prove itself in use, with options for its service; return how it did."""
+    """Let a version prove itself in use, as a service would run it; return how it did."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     store, ran = board.store, unit.runs
+    before = store.pointed("current")
     try:
-        store.begin_trial(name, options)
+        store.begin_trial(name, service)
         board.answer(switched=name)
         unit.write()
-        if options is not None and (unit.is_planned or ran):
+        if service is not None and (unit.is_planned or ran):
             unit.restart()
             used = unit.prove(seconds=window_s, max_memory_mb=max_memory_mb)
         else:
             used = use(store, max_memory_mb=max_memory_mb)
+        # What was damaged is nothing to go back to.
+        store.pass_trial(keep=is_ready(store, before))
     except Exception as error:  # whatever it is, the version has not proven itself
         raise _taken_back(board, unit, error, ran=ran) from error
-    before = (store.trial() or {}).get("from")
-    # What was damaged is nothing to go back to.
-    store.pass_trial(keep=before is not None and is_whole(store.version(before)))
     unit.settle()
-    store.prune()
+    with suppress(OSError):
+        store.prune()
     return used
 
 
@@ -258,27 +227,39 @@ def _taken_back(board: Board, unit: Service, error: Exception, *, ran: bool) -> 
     return RefusedError(why + (back if on_trial else ""), hint)
 
 
+def _start() -> str:
+    """Return the program that a service runs, which is one of the modules that were sent."""
+    return str(sys.modules[RefusedError.__module__].__dict__["__source__"])
+
+
 def rollback(
-    board: Board, max_latency_ms: float, max_memory_mb: float, window_s: float
+    board: Board, max_latency_ms: float | None, max_memory_mb: float | None, window_s: float
 ) -> dict[str, Any]:
-    """Go back to the version before, which has to prove itself like any other."""
-    before = board.store.pointed("previous")
-    if before is None or before == board.store.pointed("current"):
+    """Go back to the version before, which has to prove itself like any other.
+
+    Bounds that are None are those that it once had, or there are none.
+    """
+    store, unit = board.store, Service(board.store)
+    before = store.pointed("previous")
+    if before is None or before == store.pointed("current"):
         raise RefusedError("there is no version before this one", "flash the one that you want")
-    version = board.store.version(before)
+    version = store.version(before)
     verify(version)
     signature = version / SIGNATURE
     check_signature(
-        board.store.root / SIGNERS, (version / MANIFEST).read_bytes(),
+        store.root / SIGNERS, (version / MANIFEST).read_bytes(),
         signature.read_text() if signature.exists() else None,
     )  # fmt: skip
-    tested = smoke(board.store, before, max_latency_ms=max_latency_ms)
-    # Its own options: those of the one after may be none that it knows.
-    current = board.store.pointed("current")
-    options = board.store.options_of(before) or board.store.options_of(current)
-    used = _switch(
-        board, Service(board.store), before, options, max_memory_mb=max_memory_mb, window_s=window_s
-    )
+    # As it ran then: options of the one after may be none that it knows.
+    service = store.service_of(before) or store.served()[1]
+    if service is not None:
+        service = {**service, "memory_mb": max_memory_mb or service["memory_mb"]}
+        if unit.runs:
+            unit.require()
+            unit.plan(_start(), max_memory_mb=service["memory_mb"], python=sys.executable)
+    most = service["memory_mb"] if service is not None else max_memory_mb or math.inf
+    tested = smoke(store, before, max_latency_ms=max_latency_ms or math.inf, max_memory_mb=most)
+    used = _switch(board, unit, before, service, max_memory_mb=most, window_s=window_s)
     return {"smoke": tested, "current": before, "use": used}
 
 
@@ -288,7 +269,7 @@ def status(board: Board) -> dict[str, Any]:
     for link in ("current", "previous"):
         name = board.store.pointed(link)
         words = board.store.manifest(name) if name else None
-        whole = name is not None and _is_whole(board.store, link)
+        whole = is_ready(board.store, name)
         told = {key: words[key] for key in ("model", "release")} if words else {}
         found[link] = {"version": name, "whole": whole, **told} if name else None
     return {
@@ -296,32 +277,45 @@ def status(board: Board) -> dict[str, Any]:
         "root": str(board.store.root),
         "trial": board.store.trial(),
         "service": Service(board.store).state(),
-        "signed_only": (board.store.root / SIGNERS).exists(),
+        "trusted_keys": _trusted(board),
         "journal": board.store.journal(_JOURNAL),
     }
 
 
-def _is_whole(store: Store, link: str) -> bool:
-    """Tell whether a version is complete, and what it runs in."""
-    runtime = store.runtime_of(link)
-    whole = runtime is None or is_runtime_whole(store.runtimes / runtime)
-    return whole and is_whole(store.root / link) and (store.root / link / "runtime").exists()
+def trust(board: Board, key: str, distrust: bool) -> dict[str, Any]:
+    """Let bundles come that are signed with a key, or no longer.
+
+    From the first one on none comes that is not signed; with the last one that is over.
+
+    Returns:
+        The keys that are trusted now, and whether this one was before.
+    """
+    before = _trusted(board)
+    after = [kept for kept in before if kept != key] + [key] * (not distrust)
+    if after:
+        lines = [f'{IDENTITY} namespaces="{NAMESPACE}" {kept}\n' for kept in after]
+        board.store.write(SIGNERS, "".join(lines).encode())
+    else:
+        board.store.remove(SIGNERS)
+    if set(after) != set(before):
+        board.store.note("distrusts" if distrust else "trusts", key=key)
+    return {"keys": after, "known": key in before}
 
 
-def trust(board: Board, key: str) -> None:
-    """Let bundles come that are signed with a key, and from now on none that is not signed."""
-    line = f'{IDENTITY} namespaces="{NAMESPACE}" {key}'
-    path = board.store.root / SIGNERS
-    kept = path.read_text().splitlines() if path.exists() else []
-    if line not in kept:
-        board.store.write(SIGNERS, "\n".join([*kept, line, ""]).encode())
-        board.store.note("trusts", key=key)
+def _trusted(board: Board) -> list[str]:
+    """Return the keys that may sign what comes here; where there are none, anybody may."""
+    try:
+        lines = (board.store.root / SIGNERS).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.split(" ", 2)[2] for line in lines if line.count(" ") >= 2]
 
 
 REQUESTS: dict[str, Callable[..., Any]] = {
     one.__name__: one
     for one in (
-        probe, edge_version, run, take, begin, stage, receive, make, test, activate, rollback,
+        probe, edge_version, run, take, may_serve, begin, stage, receive, make, test, activate,
+        rollback,
         status, trust,
     )
 }  # fmt: skip

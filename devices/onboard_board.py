@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,9 +65,9 @@ class Board:
     def __init__(self, root: str, data: BinaryIO, out: BinaryIO) -> None:
         chosen = root or os.environ.get("EDGE_DEVICE_ROOT") or _DEFAULT_ROOT
         self.store = Store(Path(os.path.expanduser(chosen)).absolute())  # noqa: PTH111 - never fails
-        self.incoming = None  # type: Incoming | None
-        self.work = None  # type: str | None
-        self.data = data  # type: Any
+        self.incoming: Incoming | None = None
+        self.work: Path | None = None
+        self.data: Any = data
         self._out = out
 
     def answer(self, **words: Any) -> None:
@@ -74,6 +75,11 @@ class Board:
         with suppress(OSError):
             self._out.write(json.dumps(words).encode() + b"\n")
             self._out.flush()
+
+    def has_lost_asker(self, *, wait_s: float) -> bool:
+        """Wait a little for who asks to go; nothing may be asked meanwhile."""
+        readable, _, _ = select.select([self.data], [], [], wait_s)
+        return bool(readable) and not self.data.peek(1)
 
     @property
     def bundle(self) -> Incoming:

@@ -1,44 +1,73 @@
-"""What may come onto a board: a manifest that is checked, and the files that it names.
+"""A bundle on its way onto a board: the files that its manifest names.
 
 Sent to a board as text, so the standard library alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
-import re
 import shutil
-import subprocess
-import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from edge.devices.onboard_manifest import SIGNERS, check_signature, read_manifest
 from edge.devices.onboard_probe import find_installed
 from edge.devices.onboard_store import (
     MANIFEST,
     SIGNATURE,
     RefusedError,
     Store,
-    is_manifest,
     remove_tree,
     sync,
 )
-from edge.devices.onboard_whole import altered, digest, is_runtime_whole, is_whole, verify
-
-SCHEMA = 1
-SIGNERS = "allowed_signers"
-# What a signature is for: one made for something else is none.
-NAMESPACE = "edge-bundle"
-IDENTITY = "edge"
+from edge.devices.onboard_whole import (
+    altered,
+    bundle_id,
+    digest,
+    id_in,
+    is_ready,
+    is_runtime_whole,
+    verify,
+)
 
 _BLOCK = 1 << 16
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOST_BYTES = 1 << 31
+
+
+class Body:
+    """The bytes that follow a request: all of them are read, whatever becomes of them.
+
+    Args:
+        data: Where they come from.
+        size: How many they are.
+
+    Attributes:
+        left: How many have not come yet.
+    """
+
+    def __init__(self, data: BinaryIO, size: int) -> None:
+        self._data = data
+        self.left = size
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self._block(_BLOCK):
+            pass
+
+    def write(self, file: BinaryIO, size: int) -> None:
+        """Write so many of them to a file, or those that come before the end."""
+        while size and (block := self._block(size)):
+            size -= len(block)
+            file.write(block)
+
+    def _block(self, most: int) -> bytes:
+        block = self._data.read(min(most, self.left, _BLOCK))
+        self.left -= len(block)
+        return block
 
 
 class Incoming:
@@ -62,7 +91,7 @@ class Incoming:
         self._store = store
         self._text = manifest.encode()
         self._signature = signature
-        self.id = hashlib.sha256(self._text).hexdigest()[:16]
+        self.id = bundle_id(self._text)
         check_signature(store.root / SIGNERS, self._text, signature)
         self.words = read_manifest(self._text)
         self.files = self.words["files"]
@@ -76,38 +105,47 @@ class Incoming:
         """
         current = self._store.pointed("current")
         words = self._store.manifest(current) if current else None
+        # What is damaged is mended, whatever it was.
         if words is None or words["files"] == self.files:
             return
         here, there = self.words["release"], words["release"]
-        older = [name for name in ("edge", "made") if here[name] < there[name]]
+        # Models that came with edge are as old as that.
+        parts = ("edge", "made") if here["made"] and there["made"] else ("edge",)
+        older = [name for name in parts if here[name] < there[name]]
         if older:
             raise RefusedError(
-                f"it is older than the version that runs ({older[0]} {_shown(here[older[0]])}, "
-                f"there {_shown(there[older[0]])})",
+                f"it is older than the version that runs: {older[0]} {_shown(here[older[0]])}, "
+                f"there {_shown(there[older[0]])}",
                 "leave out --no-downgrade to put the older one there",
             )
 
     def installed(self) -> str | None:
         """Return the version that is this bundle, where it is there and complete."""
-        found = self._store.pointed("current"), self._store.pointed("previous")
-        others = sorted(self._store.versions.glob(f"{self.id}*"))
-        for name in [*filter(None, found), *(other.name for other in others)]:
-            if name.split("-")[0] != self.id:
-                continue
-            version = self._store.version(name)
-            if is_whole(version) and self.has_runtime(version):
+        found = [self._store.pointed("current"), self._store.pointed("previous")]
+        found += sorted(other.name for other in self._store.versions.glob(f"{self.id}*"))
+        for name in found:
+            if name is not None and self._is(name) and is_ready(self._store, name):
                 return name
         return None
 
-    def has_runtime(self, version: Path) -> bool:
-        """Tell whether a version has the runtime that it wants."""
+    def _is(self, name: str) -> bool:
+        """Tell whether a version is this bundle, if it is complete."""
+        if self.words["runtime"] is not None:
+            # The name is the digest of the manifest, which is checked by `is_ready`.
+            return id_in(name) == self.id
+        # The same but for wheels, which were brought before.
+        files = (self._store.manifest(name) or {"files": {}})["files"]
+        there = {key: file for key, file in files.items() if not key.startswith("wheels/")}
         try:
-            link = (version / "runtime").readlink()
-            if self.words["runtime"] is None:
-                return link == self._runtime(None) and (version / "runtime/bin/edge").exists()
+            runtime = (self._store.version(name) / "runtime").readlink()
+            return there == self.files and runtime == self._runtime(None)
         except (OSError, RefusedError):
             return False
-        return is_runtime_whole(version / "runtime")
+
+    def keep_signature(self, name: str) -> None:
+        """Let a version that is there have the signature that came now."""
+        if self._signature is not None and id_in(name) == self.id:
+            self._store.write(f"versions/{name}/{SIGNATURE}", self._signature.encode())
 
     def clear_staging(self) -> None:
         """Make the folder of what arrives, without what belongs to another bundle."""
@@ -130,31 +168,28 @@ class Incoming:
             found.append({"sha256": name, "size": size, "offset": offset})
         return found
 
-    def receive(self, name: str, offset: int, size: int, data: BinaryIO) -> None:
-        """Take the rest of a file; all of it is read whatever becomes of it.
+    def receive(self, name: str, offset: int, body: Body) -> None:
+        """Take the rest of a file.
 
         Raises:
             RefusedError: What is there now is not what it should be; it is removed.
         """
-        part, left = self._store.staging / f"{name}.part", size
+        if name not in {entry["sha256"] for entry in self.files.values()}:
+            raise RefusedError("a file comes that the manifest does not name", "flash again")
+        part = self._store.staging / f"{name}.part"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
             with os.fdopen(os.open(str(part), flags, 0o644), "wb") as file:
                 file.truncate(offset)
                 file.seek(offset)
-                while left and (block := data.read(min(left, _BLOCK))):
-                    left -= len(block)
-                    file.write(block)
+                body.write(file, body.left)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
                 part.unlink()  # the room is for others
             raise
-        finally:
-            while left and (block := data.read(min(left, _BLOCK))):
-                left -= len(block)
-        if left:
+        if body.left:
             raise EOFError
         if digest(part) != name:
             part.unlink()
@@ -207,6 +242,12 @@ class Incoming:
         sync(self._store.versions)
         return name
 
+    def runtime(self) -> str | None:
+        """Return the complete virtual environment that is there for it; None for none."""
+        wanted = self.words["runtime"]["digest"]
+        found = sorted(self._store.runtimes.glob(f"{wanted}*"))
+        return next((path.name for path in found if is_runtime_whole(path)), None)
+
     def _runtime(self, name: str | None) -> Path:
         """Return what the link `runtime` of this version has to point to."""
         if name is not None:
@@ -225,7 +266,7 @@ class Incoming:
     def _wanted(self) -> dict[str, dict[str, Any]]:
         """Return the files that this board needs: no wheels where they are installed."""
         runtime = self.words["runtime"]
-        done = runtime and whole_runtime(self._store, runtime["digest"])
+        done = runtime and self.runtime()
         return {
             name: entry
             for name, entry in self.files.items()
@@ -248,79 +289,6 @@ class Incoming:
         return None
 
 
-def read_manifest(text: bytes) -> dict[str, Any]:
-    """Return a manifest whose every name stays inside of its bundle.
-
-    Raises:
-        RefusedError: It is none, or is of another schema, or names something outside.
-    """
-    try:
-        words = json.loads(text)
-    except ValueError:
-        words = None
-    if not is_manifest(words) or not {"edge", "model.tflite", "golden.json"} <= set(words["files"]):
-        raise RefusedError("the manifest is damaged", "make the bundle again")
-    files, runtime = words["files"], words["runtime"]
-    if runtime is not None and not _SHA256.fullmatch(runtime["digest"]):
-        raise RefusedError("the manifest's runtime is damaged", "make the bundle again")
-    if words.get("schema") != SCHEMA:
-        raise RefusedError(
-            f"the bundle is of schema {words.get('schema')}, expected {SCHEMA}",
-            "flash with the edge that made it",
-        )
-    for name, entry in files.items():
-        if not _NAME.fullmatch(name) or name.split("/")[0] in (MANIFEST, SIGNATURE, "runtime"):
-            raise RefusedError(
-                f"the manifest names {name!r}, which is no file of a bundle", "make it again"
-            )
-        if not 0 <= entry["size"] < _MOST_BYTES:
-            raise RefusedError(f"the manifest gives {name} no size", "make the bundle again")
-        if not _SHA256.fullmatch(entry["sha256"]):
-            raise RefusedError(f"the manifest gives {name} no sha256", "make the bundle again")
-    return dict(words)
-
-
-def whole_runtime(store: Store, digest: str) -> str | None:
-    """Return the name of a complete virtual environment of some wheels; None for none."""
-    for path in sorted(store.runtimes.glob(f"{digest}*")):
-        if is_runtime_whole(path):
-            return path.name
-    return None
-
-
-def check_signature(signers: Path, manifest: bytes, signature: str | None) -> None:
-    """Check who signed a manifest; where nobody is named who may, anybody may.
-
-    Raises:
-        RefusedError: It is not signed, or by a stranger, or for something else, or altered since.
-    """
-    if not os.path.lexists(str(signers)):
-        return
-    if signature is None:
-        raise RefusedError(
-            "the bundle is not signed, and only signed ones may come here", "sign it: --sign KEY"
-        )
-    if shutil.which("ssh-keygen") is None:
-        raise RefusedError(
-            "a signature cannot be verified without ssh-keygen",
-            "sudo apt install -y openssh-client",
-        )
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write(signature)
-        file.flush()
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", "verify", "-f", str(signers), "-I", IDENTITY, "-n", NAMESPACE,
-             "-s", file.name],
-            input=manifest, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        said = " ".join(done.stdout.decode(errors="replace").split())
-        raise RefusedError(
-            f"the signature is not of one who may sign, or the manifest was altered: {said}",
-            f"sign it with a key of {signers}",
-        )
-
-
 def _require_same_board(runtime: dict[str, Any] | None) -> None:
     """Refuse wheels of another processor or Python."""
     if runtime is None:
@@ -340,4 +308,6 @@ def _size(path: Path) -> int:
 
 
 def _shown(value: Any) -> str:
-    return ".".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ".".join(map(str, value))
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))

@@ -37,7 +37,7 @@ def facts(root: Path) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "time": time.time(),
         "memory_mb": _available_mb(),
-        "free_mb": _free_mb(root),
+        "free_mb": free_mb(root),
         "writable": _writable(root),
         "venv": find_spec("venv") is not None,
         "ssh_keygen": shutil.which("ssh-keygen") is not None,
@@ -95,7 +95,8 @@ def _available_mb() -> float | None:
     return None
 
 
-def _free_mb(root: Path) -> float:
+def free_mb(root: Path) -> float:
+    """Return the room on the disk of a folder that need not be there yet, in MB."""
     return shutil.disk_usage(_existing(root)).free / 2**20
 
 

@@ -6,10 +6,7 @@ Sent to a board as text, so the standard library alone.
 from __future__ import annotations
 
 import getpass
-import os
 import re
-import shutil
-import subprocess
 import time
 import urllib.request
 from contextlib import suppress
@@ -17,63 +14,29 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from edge.devices.onboard_store import NOTHING_TO_RUN, RefusedError, Store
+from edge.devices.onboard_store import RefusedError, Store
+from edge.devices.onboard_unit import (
+    PLACE,
+    UNIT,
+    as_root,
+    checked,
+    install_unit,
+    last_words,
+    read_unit,
+    remove_unit,
+    shown,
+    unit_state,
+    unit_text,
+    with_most_memory,
+)
 
-UNIT = "edge.service"
-_PROGRAM = "start.py"
-_PLACE = Path("/etc/systemd/system") / UNIT
 _METRICS = "127.0.0.1:9109"
-_START_S = 180
-_LOOK_EVERY_S = 0.5
-_LAST_WORDS = 400
+_ADDRESS = re.compile(r"(?:(.*):)?(\d+)")
+_EVERYWHERE = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _PLAIN = re.compile(r"[\w/.@+-]+")
-_MEMORY = re.compile(r"(?<=^MemoryMax=)\d+(?=M$)", re.MULTILINE)
-
-# Nothing but its own folder can be written, and of that neither versions nor runtimes. What asks
-# for cameras is left to groups: they differ by board.
-_TEXT = """\
-[Unit]
-Description=edge run
-After=network.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-User={user}
-SupplementaryGroups={groups}
-# Runs the version that is current, with its options; one that never proved itself is taken back.
-ExecStart={python} -I {root}/{program}
-RestartPreventExitStatus={nothing}
-WatchdogSec=60
-TimeoutStartSec={start}
-Restart=always
-RestartSec=2
-MemoryMax={memory}M
-ReadWritePaths={root}
-ReadOnlyPaths=-{root}/versions -{root}/runtimes -{root}/wheels
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectClock=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
-"""
+_LOOK_EVERY_S = 0.5
+# Without a frame; half of the window where that is longer.
+_LONGEST_PAUSE_S = 5.0
 
 
 class Service:
@@ -85,24 +48,23 @@ class Service:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._before = self._text = _read()
-        self._program = None  # type: str | None
+        self._program = store.root / "start.py"
+        self._before = self._text = read_unit()
+        self._start: str | None = None
 
     @property
     def runs(self) -> bool:
         """Whether it is there, of this store, and nobody stopped it."""
-        return self._is_ours() and self.state() != "inactive"
+        return self._is_ours() and unit_state() != "inactive"
 
     @property
     def is_planned(self) -> bool:
-        """Whether there will be one."""
-        return self._program is not None
+        """Whether one was decided on."""
+        return self._start is not None
 
     def state(self) -> str | None:
         """Return what systemd says of it, such as "active"; None where there is none."""
-        if self._before is None:
-            return None
-        return _systemctl("is-active", UNIT).stdout.strip() or "unknown"
+        return unit_state() if self._is_ours() else None
 
     def require(self) -> None:
         """Check that there may be one.
@@ -119,13 +81,14 @@ class Service:
             )
         if self._before is not None and not self._is_ours():
             raise RefusedError(
-                f"{_PLACE} runs another folder than {self._store.root}", "remove it first"
+                f"{PLACE} runs another folder than {self._store.root}",
+                f"on the board: sudo systemctl disable --now edge; sudo rm {PLACE}",
             )
         if not _PLAIN.fullmatch(str(self._store.root)):
             raise RefusedError(
                 f"systemd would misread {self._store.root}", "set EDGE_DEVICE_ROOT to a plain path"
             )
-        if _root("true").returncode:
+        if as_root("true").returncode:
             raise RefusedError(
                 f"{user} may not use sudo without a password, which a service needs",
                 f"on the board: echo '{user} ALL=(ALL) NOPASSWD: ALL' | sudo tee "
@@ -143,14 +106,12 @@ class Service:
         Returns:
             Whether it is another than the one there.
         """
-        groups = [name for name in ("video", "render") if _is_group(name)]
-        self._text = _TEXT.format(
-            user=getpass.getuser(), groups=" ".join(groups), python=python, root=self._store.root,
-            program=_PROGRAM, nothing=NOTHING_TO_RUN, start=_START_S, memory=int(max_memory_mb),
-        )  # fmt: skip
-        self._program = start
-        there = self._store.root / _PROGRAM
-        return self._text != self._before or not there.exists() or there.read_text() != start
+        self._start = start
+        self._text = unit_text(
+            self._store.root, self._program, python=python, memory_mb=max_memory_mb
+        )
+        there = self._program.read_text() if self._program.exists() else None
+        return (self._text, start) != (self._before, there)
 
     def write(self) -> None:
         """Write and enable the unit that was decided on, if one was.
@@ -158,44 +119,45 @@ class Service:
         Raises:
             RefusedError: It cannot be written.
         """
-        if self._text is None or self._program is None:
+        if self._text is None or self._start is None:
             return
-        self._store.write(_PROGRAM, self._program.encode())
+        self._store.write(self._program.name, self._start.encode())
         # The version before has to get along with it as well, should the flash be cut off.
-        allowed = max(map(int, _MEMORY.findall(f"{self._text}{self._before}")))
-        text = _MEMORY.sub(str(allowed), self._text)
+        text = with_most_memory(self._text, self._before)
         if text != self._before:
-            _install(text)
-        _checked(_root("systemctl", "enable", "--quiet", UNIT), "enable the service")
+            install_unit(text)
+        checked(as_root("systemctl", "enable", "--quiet", UNIT), "enable the service")
 
     def settle(self) -> None:
         """Give the unit its last form, since the version has proven itself."""
-        if self._text is not None and self._text != _read():
+        if self._text is not None and self._text != read_unit():
             with suppress(RefusedError):  # what is there allows more memory than was asked for
-                _install(self._text)
+                install_unit(self._text)
 
     def follow(self, *, ran: bool) -> None:
-        """Have the unit run what is current again, after a version was taken back.
+        """Have the unit be what it was, for a version that was taken back to.
 
         Args:
-            ran: Whether it did so before that one came.
+            ran: Whether it ran before another one came.
         """
-        if not self._is_ours():
-            return
-        if self._store.options_of(self._store.pointed("current")) is None:
-            _root("systemctl", "disable", "--now", "--quiet", UNIT)
-            _root("rm", "-f", str(_PLACE))
-            _root("systemctl", "daemon-reload")
-            if _read() is None:
-                self._store.remove(_PROGRAM)
+        if self._remove_needless():
             return
         with suppress(RefusedError):  # no worse than it was
-            if self._before is not None and self._before != _read():
-                _install(self._before)
+            if self._before is not None and self._before != read_unit():
+                install_unit(self._before)
             if ran:
                 self.restart()
             else:
-                _root("systemctl", "stop", UNIT)
+                as_root("systemctl", "stop", UNIT)
+
+    def catch_up(self) -> None:
+        """Have the unit run what is current, where a flash that was cut off left it otherwise."""
+        if self._remove_needless():
+            return
+        state = unit_state()
+        if state == "failed" or (state != "inactive" and not self._runs_current()):
+            with suppress(RefusedError):  # no worse than it was
+                self.restart()
 
     def restart(self) -> None:
         """Start it anew; it has started once it has its first result.
@@ -203,11 +165,11 @@ class Service:
         Raises:
             RefusedError: It does not start.
         """
-        _root("systemctl", "reset-failed", "--quiet", UNIT)
-        done = _root("systemctl", "restart", UNIT)
+        as_root("systemctl", "reset-failed", "--quiet", UNIT)
+        done = as_root("systemctl", "restart", UNIT)
         if done.returncode:
             said = " ".join(done.stderr.split())
-            raise _ill(f"the service does not start: {_journal()} ({said})")
+            raise _ill(f"the service does not start: {last_words()} ({said})")
 
     def prove(self, *, seconds: float, max_memory_mb: float) -> dict[str, Any]:
         """Watch it for some time: frames flow, it never starts anew, memory is in bounds.
@@ -218,22 +180,22 @@ class Service:
         Raises:
             RefusedError: One of them does not hold.
         """
-        about = _shown("MainPID", "NRestarts")
+        about = shown("MainPID", "NRestarts")
         url = f"http://{self._metrics()}/metrics"
         first = last = _frames(url)
         begun = moved = time.monotonic()
         memory = 0.0
         while time.monotonic() - begun < seconds:
             time.sleep(_LOOK_EVERY_S)
-            if _shown("MainPID", "NRestarts") != about:
-                raise _ill(f"the service came to an end: {_journal()}")
+            if shown("MainPID", "NRestarts") != about:
+                raise _ill(f"the service came to an end: {last_words()}")
             memory = _memory_mb(about["MainPID"])
             if memory > max_memory_mb:
                 raise _ill(f"it takes {memory:.0f} MB of memory, {max_memory_mb:.0f} are allowed")
             now = _frames(url)
             if now > last:
                 last, moved = now, time.monotonic()
-            elif time.monotonic() - moved > max(5.0, seconds / 2):
+            elif time.monotonic() - moved > max(_LONGEST_PAUSE_S, seconds / 2):
                 raise _ill("no frames flow")
         if last <= first:
             raise _ill("no frames flow")
@@ -243,81 +205,53 @@ class Service:
         }  # fmt: skip
 
     def _is_ours(self) -> bool:
-        return f" {self._store.root}/{_PROGRAM}\n" in (_read() or "")
+        return f" {self._program} start\n" in (read_unit() or "")
+
+    def _remove_needless(self) -> bool:
+        """Return whether there is no unit, or none needed any more, which is removed then."""
+        if not self._is_ours():
+            return True
+        if self._store.served()[1] is not None:
+            return False
+        remove_unit()
+        if read_unit() is None:
+            self._store.remove(self._program.name)
+        return True
+
+    def _runs_current(self) -> bool:
+        process = shown("MainPID")["MainPID"]
+        if process == "0":  # it is about to start, and reads what is current then
+            return True
+        name, service = self._store.served()
+        with suppress(OSError):
+            words = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")[:-1]
+            tail = ["run", *(service or {"options": []})["options"]]
+            return f"/versions/{name}/" in " ".join(words) and words[-len(tail) :] == tail
+        return False
 
     def _metrics(self) -> str:
-        words = self._store.options_of(self._store.pointed("current")) or []
-        following = words[words.index("--metrics") + 1 :] if "--metrics" in words else []
-        port = re.search(r"(\d+)$", following[0]) if following else None
-        # Whatever it listens on, it is asked from the board itself.
-        return f"127.0.0.1:{port.group(1)}" if port else _METRICS
+        """Return where the service is asked, from the board itself."""
+        service = self._store.served()[1] or {"options": []}
+        for word, following in zip(service["options"], [*service["options"][1:], ""], strict=False):
+            given = following if word == "--metrics" else word.partition("--metrics=")[2]
+            found = _ADDRESS.fullmatch(given)
+            if found:
+                return f"{_EVERYWHERE.get(found[1], found[1])}:{found[2]}"
+        return _METRICS
 
 
 def watched(options: list[str]) -> list[str]:
     """Return options of `edge run` with which it can be asked how it is."""
-    return options if "--metrics" in options else [*options, "--metrics", _METRICS]
-
-
-def _read() -> str | None:
-    return _PLACE.read_text() if _PLACE.exists() else None
-
-
-def _install(text: str) -> None:
-    """Put a unit where systemd reads it, at once."""
-    temporary = f"{_PLACE}.new"
-    done = subprocess.run(
-        [*_sudo(), "tee", temporary], input=text, stdout=subprocess.DEVNULL, text=True, check=False
-    )
-    _checked(done, "write the unit")
-    _checked(_root("mv", temporary, str(_PLACE)), "write the unit")
-    _checked(_root("systemctl", "daemon-reload"), "reload systemd")
-
-
-def _checked(done: subprocess.CompletedProcess[str], doing: str) -> None:
-    if done.returncode:
-        said = " ".join((done.stderr or "").split())[-_LAST_WORDS:]
-        raise RefusedError(f"cannot {doing}: {said}", "look at the board's systemd")
-
-
-def _root(*command: str) -> subprocess.CompletedProcess[str]:
-    return _told([*_sudo(), *command])
-
-
-def _sudo() -> list[str]:
-    if os.getuid() == 0:
-        return []
-    # Without sudo the command itself says what may not be.
-    return ["sudo", "-n"] if shutil.which("sudo") else ["false"]
-
-
-def _systemctl(*words: str) -> subprocess.CompletedProcess[str]:
-    return _told(["systemctl", *words])
-
-
-def _told(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command; one that does not come to an end has failed."""
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_START_S + 60
-        )
-    except subprocess.TimeoutExpired as error:
-        return subprocess.CompletedProcess(error.cmd, 1, "", "it does not come to an end")
-
-
-def _shown(*names: str) -> dict[str, str]:
-    said = _systemctl("show", UNIT, *(f"--property={name}" for name in names)).stdout
-    return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-
-
-def _journal() -> str:
-    """Return the last words of the service."""
-    said = _root("journalctl", "--unit", UNIT, "--lines", "5", "--output", "cat", "--no-pager")
-    return " ".join(said.stdout.split())[-_LAST_WORDS:] or "it says nothing"
+    if any(word.partition("=")[0] == "--metrics" for word in options):
+        return options
+    return [*options, "--metrics", _METRICS]
 
 
 def _frames(url: str) -> float:
+    # Itself: whatever proxy the board has for others does not know it.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with suppress(OSError, ValueError, HTTPException):
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with direct.open(url, timeout=5) as answer:
             text = answer.read().decode()
         return sum(
             float(line.split()[1]) for line in text.splitlines()
@@ -327,20 +261,12 @@ def _frames(url: str) -> float:
 
 
 def _memory_mb(process: str) -> float:
-    """Return what a process and those below it hold, as its control group or /proc tells."""
+    """Return the resident memory of a process, in MB; 0.0 of one that is gone."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
     return 0.0
-
-
-def _is_group(name: str) -> bool:
-    import grp
-
-    with suppress(KeyError):
-        return bool(grp.getgrnam(name))
-    return False
 
 
 def _ill(why: str) -> RefusedError:

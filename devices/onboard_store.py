@@ -1,14 +1,18 @@
 """The versions kept on a board, and how one takes the place of another without a gap.
 
-    current      the version that runs: a link into versions/, only ever changed by rename
-    previous     the good one before it
-    trial        there while `current` has not yet proven itself: {"to": …, "from": …, …}
-    versions/    each a complete bundle, named by the digest of its manifest
-    runtimes/    virtual environments, named by the digest of their wheels; versions link to them
-    wheels/      what the runtimes were made of, so that only what is new has to be sent
-    staging/     what has arrived so far, named by the sha256 that it should have
-    options/     of `edge run` in a service, by the name of the version
-    home/        what a run keeps: EDGE_HOME
+    current          the version that runs: a link into versions/, only ever changed by rename
+    previous         the good one before it
+    trial            there while `current` has not yet proven itself: what, and what it replaced
+    versions/        each a complete bundle, named by the digest of its manifest
+    runtimes/        virtual environments, named by the digest of their wheels
+    wheels/          what the runtimes were made of, so that only what is new has to be sent
+    staging/         what has arrived so far, named by the sha256 that it should have
+    services/        how a service runs a version: options of `edge run`, and memory in MB
+    start.py         this file, where there is a service
+    home/            what a run keeps: EDGE_HOME
+    allowed_signers  who may sign, where that was ever said
+    lock             held by who changes all this
+    work-*/          what `edge bench` and `edge evaluate` were sent
     journal.jsonl
 
 Whatever is killed at whatever moment, `current` is a complete and verified version: the old one or
@@ -22,17 +26,14 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
-# Names under which a file or link waits to take its place.
-_WAITING = (
-    ".current", ".previous", ".trial", ".options", ".start.py", ".allowed_signers",
-    ".journal.jsonl",
-)  # fmt: skip
+COMPLETE = "complete"
 # What systemd does not try again.
 NOTHING_TO_RUN = 78
 _MOST_JOURNAL = 1 << 20
@@ -62,8 +63,8 @@ class Store:
         self.wheels = root / "wheels"
         self.staging = root / "staging"
         self.home = root / "home"
-        self.options = root / "options"
-        self._lock = None  # type: Any
+        self.services = root / "services"
+        self._lock: TextIO | None = None
 
     def lock(self) -> dict[str, Any] | None:
         """Make this the one that changes the store, until this process ends.
@@ -92,7 +93,7 @@ class Store:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         lock = self.root / "lock"
-        if not lock.exists() and any(self.root.iterdir()):
+        if not lock.exists() and {path.name for path in self.root.iterdir()} - {lock.name}:
             raise RefusedError(
                 f"{self.root} holds something else than versions of edge",
                 "set EDGE_DEVICE_ROOT to a folder that is empty, or not there yet",
@@ -106,10 +107,10 @@ class Store:
         except OSError:
             return None
 
-    def runtime_of(self, link: str) -> str | None:
-        """Return the name of the virtual environment that a version runs in; None for another."""
+    def runtime_of(self, name: str | None) -> str | None:
+        """Return the virtual environment below `runtimes` of a version; None for another edge."""
         try:
-            target = (self.root / link / "runtime").readlink()
+            target = (self.versions / str(name) / "runtime").readlink()
         except OSError:
             return None
         return target.name if target.parent.name == "runtimes" else None
@@ -134,25 +135,34 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def options_of(self, name: str | None) -> list[str] | None:
-        """Return with which options a service runs a version; None for no service."""
+    def service_of(self, name: str | None) -> dict[str, Any] | None:
+        """Return how a service runs a version; None for no service."""
         try:
-            value = json.loads((self.options / str(name)).read_text())
+            value = json.loads((self.services / str(name)).read_text())
         except (OSError, ValueError):
             return None
-        return value if isinstance(value, list) else None
+        return value if isinstance(value, dict) and {"options", "memory_mb"} <= set(value) else None
 
-    def begin_trial(self, name: str, options: list[str] | None) -> None:
+    def served(self) -> tuple[str | None, dict[str, Any] | None]:
+        """Return the current version, and how a service runs it."""
+        name, trial = self.pointed("current"), self.trial()
+        if trial is not None and trial["to"] == name and "service" in trial:
+            return name, trial["service"]
+        return name, self.service_of(name)
+
+    def begin_trial(self, name: str, service: dict[str, Any] | None) -> None:
         """Switch to a complete version, which has yet to prove itself.
 
         Args:
             name: The version.
-            options: Of `edge run` in a service; None for no service.
+            service: How a service runs it; None for no service.
         """
         words = {"to": name, "from": self.pointed("current")}
-        kept = {"previous": self.pointed("previous"), "options": self.options_of(name)}
+        kept = {"previous": self.pointed("previous"), "service": service}
+        if words["from"] not in (None, name):
+            # Made now, so that no disk can be too full to go back.
+            self._link("current", words["from"])
         self.write("trial", json.dumps({**words, **kept}).encode())
-        self._set_options(name, options)
         self.point("current", name)
         self.note("switched", **words)
 
@@ -165,8 +175,17 @@ class Store:
         trial = self.trial()
         if trial is None:
             return
+        service, kept = trial.get("service"), f"services/{trial['to']}"
+        if service is None:
+            self.remove(kept)
+        elif service != self.service_of(trial["to"]):
+            self.services.mkdir(exist_ok=True)
+            self.write(kept, json.dumps(service).encode())
         if keep and trial["from"] not in (None, trial["to"]):
             self.point("previous", trial["from"])
+        elif self.pointed("previous") == trial["to"]:
+            self.remove("previous")
+        self.remove(f".current-{trial['from']}")
         self.remove("trial")
         self.note("good", to=trial["to"], **{"from": trial["from"]})
 
@@ -178,8 +197,6 @@ class Store:
         """
         trial = self.trial()
         if trial is not None:
-            if "options" in trial:
-                self._set_options(trial["to"], trial["options"])
             self.point("current", trial["from"])
             if "previous" in trial:
                 self.point("previous", trial["previous"])
@@ -188,42 +205,32 @@ class Store:
         self.remove("trial")
         return self.pointed("current")
 
-    def _set_options(self, name: str, options: list[str] | None) -> None:
-        if options == self.options_of(name):
-            return
-        self.options.mkdir(exist_ok=True)
-        if options is None:
-            self.remove(f"options/{name}")
-        else:
-            self.write("options", json.dumps(options).encode(), into=self.options / name)
-
     def point(self, link: str, name: str | None) -> None:
         """Let a link stand for another version, at once and for good; None removes it."""
         if name is None:
             self.remove(link)
-            return
-        temporary = self.root / f".{link}"
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        temporary.symlink_to(Path("versions") / name)
-        temporary.replace(self.root / link)
-        sync(self.root)
+        elif name != self.pointed(link):
+            self._link(link, name).replace(self.root / link)
+            sync(self.root)
 
-    def write(self, name: str, data: bytes, into: Path | None = None) -> None:
-        """Write a file at once and for good.
+    def _link(self, link: str, name: str) -> Path:
+        """Return a link that waits to take the place of another."""
+        waiting, target = self.root / f".{link}-{name}", Path("versions") / name
+        if not waiting.is_symlink():
+            waiting.symlink_to(target)
+        return waiting
 
-        Args:
-            name: Of the file, and of the one that waits to take its place.
-            data: What it holds.
-            into: The file, where it is not beside that one.
-        """
-        temporary, final = self.root / f".{name}", into or self.root / name
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file at once and for good; its name may lead into a folder."""
+        path = self.root / name
+        # Not beside it: a version is what its manifest names, and nothing else.
+        temporary = self.root / f".{path.name}"
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(final)
-        sync(final.parent)
+        temporary.replace(path)
+        sync(path.parent)
 
     def remove(self, name: str) -> None:
         """Remove a file or link for good."""
@@ -235,7 +242,11 @@ class Store:
         """Add a line to the journal, if it can be: nothing hangs on it."""
         path = self.root / "journal.jsonl"
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event, **words})
-        with suppress(OSError), path.open("ab") as file:
+        with suppress(OSError), path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a power cut has cut it short
+                    file.write(b"\n")
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -253,17 +264,24 @@ class Store:
         found = []
         for line in lines:
             with suppress(ValueError):  # cut short by a power cut
-                found.append(json.loads(line))
+                words = json.loads(line)
+                if isinstance(words, dict) and {"time", "event"} <= set(words):
+                    found.append(words)
         return found
 
     def clean(self) -> None:
-        """Remove what was half made, or half removed."""
-        for name in _WAITING:
-            self.remove(name)
-        for folder in (self.versions, self.runtimes):
+        """Remove what was half made, or half removed, or belonged to one who has gone."""
+        for folder in (self.root, self.versions, self.runtimes):
             for path in _listed(folder):
                 if path.name.startswith("."):
                     remove_tree(path)
+        linked = {self.runtime_of(version.name) for version in _listed(self.versions)}
+        for runtime in _listed(self.runtimes):
+            if runtime.name not in linked and not (runtime / COMPLETE).exists():
+                remove_tree(runtime)
+        for work in self.root.glob("work-*"):
+            if not Path("/proc", work.name.split("-")[1]).exists():
+                remove_tree(work)
 
     def prune(self) -> None:
         """Remove what neither the current version nor the one before stands on."""
@@ -271,20 +289,19 @@ class Store:
         for folder in _listed(self.versions):
             if folder.name not in kept:
                 remove_tree(folder)
-        used = set()
+        used: set[str | None] = set()
         for folder in _listed(self.versions):
-            with suppress(OSError):
-                used.add((folder / "runtime").readlink().name)
+            used.add(self.runtime_of(folder.name))
             words = self.manifest(folder.name) or {"files": {}}
             used |= {entry["sha256"] for entry in words["files"].values()}
         for path in _listed(self.runtimes) + _listed(self.wheels):
             if path.name not in used:
                 remove_tree(path)
-        for path in _listed(self.options):
+        for path in _listed(self.services):
             if path.name not in kept:
                 remove_tree(path)
         with suppress(OSError):
-            self.options.rmdir()
+            self.services.rmdir()
         remove_tree(self.staging)
 
 
@@ -320,10 +337,12 @@ def remove_tree(folder: Path) -> None:
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
         return
-    doomed = folder.with_name(f".doomed-{folder.name.lstrip('.')}")
-    shutil.rmtree(str(doomed), ignore_errors=True)
-    with suppress(FileNotFoundError):
-        folder.replace(doomed)
+    doomed = folder
+    if not folder.name.startswith("."):
+        doomed = folder.with_name(f".doomed-{folder.name}")
+        shutil.rmtree(str(doomed), ignore_errors=True)
+        with suppress(OSError):  # not there; or what cannot be removed has taken the name
+            folder.replace(doomed)
     shutil.rmtree(str(doomed), ignore_errors=True)
 
 
@@ -331,24 +350,26 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def start(root: Path) -> None:
-    """Become the current version's `edge run`, as its service; called by systemd.
+def recover(root: Path) -> None:
+    """Go back from a version that never proved itself, unless it is being tried right now.
 
-    A version that never proved itself before the power went is taken back first, unless it is being
-    tried right now. Where nothing ran before, the unproven one is better than none.
+    Where nothing ran before, the unproven one is better than none.
     """
     store = Store(root)
-    with suppress(OSError):  # a full disk, on which the new one has to do
-        trial = store.trial()
-        if trial is not None and trial["from"] is not None and store.lock() is None:
-            store.fail_trial("the service started before it had proven itself")
-    name = store.pointed("current")
-    options = store.options_of(name)
-    if name is None or options is None:
+    trial = store.trial()
+    if trial is not None and trial["from"] is not None and store.lock() is None:
+        store.fail_trial("the service started before it had proven itself")
+
+
+def start(root: Path) -> None:
+    """Become the current version's `edge run`, as its service."""
+    store = Store(root)
+    name, service = store.served()
+    if name is None or service is None:
         raise SystemExit(NOTHING_TO_RUN)
     edge = str(store.version(name) / "edge")
-    os.execv(edge, [edge, "run", *options])
+    os.execv(edge, [edge, "run", *service["options"]])
 
 
 if __name__ == "__main__":
-    start(Path(__file__).resolve().parent)
+    {"recover": recover, "start": start}[sys.argv[1]](Path(__file__).resolve().parent)

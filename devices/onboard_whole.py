@@ -10,24 +10,40 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
-from edge.devices.onboard_store import MANIFEST, SIGNATURE, RefusedError, is_manifest, sync
+from edge.devices.onboard_store import (
+    COMPLETE,
+    MANIFEST,
+    SIGNATURE,
+    RefusedError,
+    Store,
+    is_manifest,
+    sync,
+)
 
-_COMPLETE = "complete"
 _BLOCK = 1 << 20
+
+
+def bundle_id(manifest: bytes) -> str:
+    """Return what a bundle is called by."""
+    return hashlib.sha256(manifest).hexdigest()[:16]
 
 
 def verify(folder: Path) -> None:
     """Check that a version is complete: every file as its manifest says, and none besides.
 
+    The manifest itself has to be the one by which the folder is called.
+
     Raises:
         RefusedError: It is not.
     """
     try:
-        words = json.loads((folder / MANIFEST).read_text())
+        text = (folder / MANIFEST).read_bytes()
+        words = json.loads(text)
     except (OSError, ValueError):
-        words = None
-    if not is_manifest(words):
+        text, words = b"", None
+    if not is_manifest(words) or id_in(folder.name) != bundle_id(text):
         raise altered(f"{folder.name}/{MANIFEST}")
     files = words["files"]
     # A wheel is used up by the runtime that is made of it.
@@ -35,6 +51,21 @@ def verify(folder: Path) -> None:
     for name in sorted(expected | _present(folder) - {MANIFEST, SIGNATURE, "runtime"}):
         if name not in expected or digest(folder / name) != files[name]["sha256"]:
             raise altered(name)
+
+
+def id_in(name: str) -> str:
+    """Return the digest in the name of a version or runtime, of which there may be another."""
+    return name.rpartition(".new-")[2].partition("-")[0]
+
+
+def is_ready(store: Store, name: str | None) -> bool:
+    """Tell whether a version is complete, and what it runs in."""
+    if name is None or not is_whole(store.version(name)):
+        return False
+    runtime = store.runtime_of(name)
+    if runtime is not None and not is_runtime_whole(store.runtimes / runtime):
+        return False
+    return (store.version(name) / "runtime" / "bin" / "edge").exists()
 
 
 def is_whole(folder: Path) -> bool:
@@ -83,8 +114,9 @@ def finish_runtime(folder: Path) -> None:
     """Say of a virtual environment that it is complete."""
     # Much faster than file by file, and there are thousands.
     os.sync()
-    with (folder / _COMPLETE).open("w") as file:
-        file.write(json.dumps(_outline(folder)))
+    outline = {name: (size, digest(folder / name)) for name, size in _sizes(folder).items()}
+    with (folder / COMPLETE).open("w") as file:
+        file.write(json.dumps(outline))
         file.flush()
         os.fsync(file.fileno())
     sync(folder)
@@ -92,21 +124,42 @@ def finish_runtime(folder: Path) -> None:
 
 def is_runtime_whole(folder: Path) -> bool:
     """Tell whether a virtual environment is complete, and no file of it is missing or cut short."""
+    outline = _outline(folder)
+    found = _sizes(folder)
+    return outline is not None and all(found.get(name) == outline[name][0] for name in outline)
+
+
+def is_runtime_intact(folder: Path) -> bool:
+    """Tell whether a virtual environment is as it was made, byte for byte; seconds on a board."""
+    outline = _outline(folder)
+    return outline is not None and all(
+        _digest(folder / name) == outline[name][1] for name in outline
+    )
+
+
+def _digest(path: Path) -> str | None:
     try:
-        expected = json.loads((folder / _COMPLETE).read_text())
-        found = _outline(folder)
-        return all(found.get(name) == size for name, size in expected.items())
-    except (OSError, ValueError, AttributeError):
-        return False
+        return digest(path)
+    except OSError:  # a disk that has lost what it held
+        return ""
 
 
-def _outline(folder: Path) -> dict[str, int]:
+def _outline(folder: Path) -> dict[str, list[Any]] | None:
+    """Return size and sha256 (None of a link) of each file of a complete environment."""
+    try:
+        value = json.loads((folder / COMPLETE).read_text())
+        return {name: [size, sha256] for name, (size, sha256) in value.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
     """Return the sizes of the files below a folder by their names, but for bytecode."""
     found = {}
     for place, folders, names in os.walk(str(folder)):
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = Path(place) / name
-            if name != _COMPLETE:
+            if name != COMPLETE:
                 found[str(path.relative_to(folder))] = path.lstat().st_size
     return found

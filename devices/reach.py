@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import threading
 import time
@@ -17,24 +16,26 @@ from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 from typing import IO, Any
+from urllib.parse import unquote, urlsplit
 
 from edge.errors import EdgeError
 from edge.progress import Advance
 
 # What is sent, in the order in which it is made there.
 _MODULES = (
-    "onboard_probe", "onboard_store", "onboard_whole", "onboard_bundle", "onboard_trial",
-    "onboard_service", "onboard_board", "onboard",
+    "onboard_probe", "onboard_store", "onboard_whole", "onboard_manifest", "onboard_bundle",
+    "onboard_trial", "onboard_unit", "onboard_service", "onboard_board", "onboard_work", "onboard",
 )  # fmt: skip
 
 # One line without anything that some login shell takes for its own.
 _BOOT = "import sys,zlib;d=sys.stdin.buffer;exec(zlib.decompress(d.read(int(d.readline()))))"
 _LOADER = """
 import json, sys, types
-if sys.version_info < (3, 8):
+if sys.version_info < (3, 9):
     sys.exit("edge wants Python 3.11 or later, this is " + sys.version.split()[0])
 for name, text in json.loads({sources!r}):
     module = sys.modules[name] = types.ModuleType(name)
+    module.__source__ = text
     exec(compile(text, name, "exec"), module.__dict__)
 module.serve()
 """
@@ -49,6 +50,8 @@ _OPTIONS = (
 
 Hear = Callable[[dict[str, Any]], None]
 
+# Nothing that a shell, or whoever else hands it on, takes for its own.
+_PLAIN = re.compile(r"[\w.@:%\[\]/+~-]+")
 # What is said again once it is known to be the end.
 _ERROR = re.compile("(error|hint): ")
 _LOOKS, _LOOK_EVERY_S = 20, 0.1
@@ -68,14 +71,40 @@ def ssh_command(host: str, *, config: Path | None = None) -> list[str]:
         config: A configuration to use in place of the user's own.
 
     Raises:
-        EdgeError: The host would be read as an option, or there is no ssh.
+        EdgeError: It is no host, or would be read as an option; or there is no such configuration.
     """
-    if not host or host.startswith("-"):
-        raise EdgeError(f"{host!r} is no host", "write it as for ssh: pi@192.168.1.7")
-    words = ["ssh", "-T"]
-    if config is not None:
-        words += ["-F", str(config)]
-    return [*words, *(word for option in _OPTIONS for word in ("-o", option)), "--", host]
+    if config is not None and not config.is_file():
+        raise EdgeError(f"there is no ssh configuration {config}", "check its path")
+    words = ["ssh", "-T", *(["-F", str(config)] if config is not None else [])]
+    words += [word for option in _OPTIONS for word in ("-o", option)]
+    return [*words, *_destination(host)]
+
+
+def _destination(host: str) -> list[str]:
+    """Return a host as words of ssh; not all of its releases read an IPv6 address with a port."""
+    wrong = EdgeError(
+        f"{host!r} is no host", "write it as for ssh: pi@192.168.1.7, or ssh://pi@192.168.1.7:2222"
+    )
+    if not _PLAIN.fullmatch(host):
+        raise wrong
+    if not host.startswith("ssh://"):
+        user, at, name = host.rpartition("@")
+        name = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+        has_port = name.count(":") == 1 or "]:" in name
+        if not name or host.startswith("-") or has_port or (at and not user):
+            raise wrong
+        return ["--", f"{user}{at}{name}"]
+    try:
+        found = urlsplit(host)
+        name, port = found.hostname or "", found.port
+    except ValueError:
+        raise wrong from None
+    if not name or name.startswith("-") or found.path.strip("/"):
+        raise wrong
+    # As it was written: an alias may have capitals.
+    name = re.search(re.escape(name), host, re.IGNORECASE)[0]  # type: ignore[index]
+    user = f"{unquote(found.username)}@" if found.username else ""
+    return [*(["-p", f"{port}"] if port is not None else []), "--", user + name]
 
 
 class Session:
@@ -84,20 +113,19 @@ class Session:
     Args:
         host: As ssh takes it.
         config: An ssh configuration to use in place of the user's own.
-        root: The folder that edge keeps on the board; by default its own `EDGE_DEVICE_ROOT`,
-            else `~/.local/share/edge`.
-        hear_errors: Called with each line that goes to stderr there.
+        hear_errors: Called with each line that goes to stderr of what is run there.
 
     Raises:
         UnreachableError: The board cannot be reached, or has no Python.
     """
 
     def __init__(
-        self, host: str, *, config: Path | None = None, root: str | None = None,
+        self, host: str, *, config: Path | None = None,
         hear_errors: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.host = host
-        self._hear_errors = hear_errors
+        self.config = config
+        self._hear_errors: Callable[[str], None] | None = None
         self.sent = 0
         command = ssh_command(host, config=config)
         self._errors: deque[str] = deque(maxlen=50)
@@ -114,16 +142,18 @@ class Session:
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
         # A menu, or a shell that runs nothing, says neither yes nor no.
-        self._silent = threading.Timer(_PATIENCE_S, self._process.kill)
+        self._has_given_up = False
+        self._silent = threading.Timer(_PATIENCE_S, self._give_up)
         self._silent.start()
         program = _program()
         self._write(b"%d\n" % len(program) + program)
-        hello = {"root": root or os.environ.get("EDGE_DEVICE_ROOT", ""), "token": token_hex(8)}
+        hello = {"root": os.environ.get("EDGE_DEVICE_ROOT", ""), "token": token_hex(8)}
         self._write(json.dumps(hello) + "\n")
         # What a login shell has to say comes first.
         while self._line().strip() != f'{{"ready": "{hello["token"]}"}}'.encode():
             pass
         self._silent.cancel()
+        self._hear_errors = hear_errors
 
     def ask(
         self, do: str, *, body: IO[bytes] | None = None, advance: Advance | None = None,
@@ -151,13 +181,14 @@ class Session:
                 advance(len(block))
         if left > 0:  # the board would wait for the rest forever
             self.close()
-            raise EdgeError("a file was cut short while it was sent", "flash again")
+            raise UnreachableError("a file was cut short while it was sent", "flash again")
         while True:
             answer = json.loads(self._line())
             if "done" in answer:
                 return answer["done"]
             if "error" in answer:
-                raise EdgeError(f"{self.host}: {answer['error']}", answer["hint"])
+                hint = answer["hint"].replace("HOST", self.host)
+                raise EdgeError(f"{self.host}: {answer['error']}", hint)
             if hear is not None:
                 hear(answer)
 
@@ -173,7 +204,7 @@ class Session:
                 return found["error"], found["hint"]
             time.sleep(_LOOK_EVERY_S)
         last = self._errors[-1] if self._errors else "it ended without a word"
-        return last, f"try it there: ssh {shlex.quote(self.host)}"
+        return last, f"try it there: {ssh_words(self.host, self.config)}"
 
     def close(self) -> None:
         """End the conversation; the board brings what it does to its end."""
@@ -227,59 +258,85 @@ class Session:
 
     def _lost(self) -> UnreachableError:
         """Return why the board no longer answers, in words."""
-        silent = not self._silent.is_alive() and self._process.poll() == -signal.SIGKILL
         self.close()
         said = " ".join(filter(None, self._errors))
-        if silent:
+        if self._has_given_up:
             return UnreachableError(
                 f"{self.host} lets one in, but runs no command",
-                f"try: ssh {shlex.quote(self.host)} python3 --version",
+                f"try: {ssh_words(self.host, self.config)} python3 --version",
             )
-        return lost(self.host, self._process.returncode, said)
+        return lost(self.host, self._process.returncode, said, config=self.config)
+
+    def _give_up(self) -> None:
+        self._has_given_up = True
+        self._process.kill()
 
 
-def lost(host: str, status: int | None, said: str) -> UnreachableError:
+def ssh_words(host: str, config: Path | None) -> str:
+    """Return what a user types to log in, or with another program of ssh's in its place."""
+    words = ["ssh", *(["-F", str(config)] if config is not None else [])]
+    return shlex.join([*words, *(word for word in _destination(host) if word != "--")])
+
+
+def bringing_edge(host: str, config: Path | None) -> str:
+    """Return what a user types to bring edge to a board."""
+    with_config = f" --ssh-config {shlex.quote(str(config))}" if config is not None else ""
+    return f"edge flash default {host} --with-runtime{with_config}"
+
+
+def lost(host: str, status: int | None, said: str, *, config: Path | None) -> UnreachableError:
     """Say in words why ssh ended.
 
     Args:
         host: Where it went to.
         status: Its exit status: 255 is its own, any other that of the command on the board.
         said: What it wrote to stderr.
+        config: The ssh configuration in place of the user's own.
     """
+    login = ssh_words(host, config)
     if status == 127:
         return UnreachableError(f"{host} has no python3", "install it: sudo apt install python3")
     if "edge wants Python" in said:
         return UnreachableError(f"{host}: {said[said.index('edge wants') :]}", "upgrade its system")
+    told = f": {said[-300:]}" if said else ""
+    if status != 255:
+        return UnreachableError(
+            f"what runs on {host} came to an end{told}",
+            f"see whether one may run commands there, and its memory and log: {login}",
+        )
     for words, found, hint in _REASONS:
         if words in said:
-            return UnreachableError(f"{host}: {found}", hint.format(host=shlex.quote(host)))
-    told = f": {said[-300:]}" if said else ""
-    if status == 255:
-        return UnreachableError(
-            f"{host} cannot be reached, or the connection was lost{told}",
-            f"try: ssh {shlex.quote(host)} true",
-        )
+            return UnreachableError(
+                f"{host}: {found}",
+                hint.format(login=login, known=_known_as(host, said), rest=login[len("ssh ") :]),
+            )
     return UnreachableError(
-        f"what runs on {host} came to an end{told}", "look at its memory and its log, and try again"
+        f"{host} cannot be reached, or the connection was lost{told}", f"try: {login} true"
     )
+
+
+def _known_as(host: str, said: str) -> str:
+    """Return the command by which ssh says that a known key is removed."""
+    found = re.search(r"ssh-keygen -f \S+ -R \S+", said)
+    return found[0] if found else f"ssh-keygen -R {shlex.quote(host)}"
 
 
 # What ssh says, what it means, and what to do.
 _REASONS = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is another than the one known",
-     "if the board was set up anew, remove the old key with ssh-keygen -R, then log in once"),
+     "if the board was set up anew, remove the old key with {known}, then log in once: {login}"),
     ("Host key verification failed", "its host key is not known",
-     "log in once, and compare the fingerprint with the board's own: ssh {host}"),
+     "log in once, and compare the fingerprint with the board's own: {login}"),
+    ("UNPROTECTED PRIVATE KEY FILE", "ssh does not use a key that others can read",
+     "chmod 600 the private key"),
     ("Permission denied", "the login is refused",
-     "put your key there: ssh-copy-id {host}; one with a passphrase has to be in your agent"),
+     "put your key there: ssh-copy-id {rest}; one with a passphrase has to be in your agent"),
     ("Could not resolve hostname", "there is no host of this name",
      "check the name, or write its address"),
     ("Connection refused", "nothing listens for ssh there",
      "start its ssh server: sudo systemctl enable --now ssh"),
     ("timed out", "it does not answer", "check that it is on and in this network"),
     ("No route to host", "it is not in this network", "check the cable, and the address"),
-    ("Can't open user config file", "the ssh configuration cannot be read", "check its path"),
-    ("Bad configuration option", "ssh does not understand its configuration", "try: ssh {host}"),
 )  # fmt: skip
 
 

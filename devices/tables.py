@@ -1,6 +1,6 @@
 """What was done to boards, and what is on them, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from edge.devices.boards import Board
 
 def flash_report(done: Mapping[str, Any]) -> RenderableType:
     """Show what a flash did to one board."""
-    return Group(*map(Text, _flash_lines(done)))
+    return _unwrapped(_flash_lines(done))
 
 
 def fleet_report(done: Mapping[str, Any]) -> RenderableType:
@@ -20,14 +20,23 @@ def fleet_report(done: Mapping[str, Any]) -> RenderableType:
     lines = []
     for name, report in done["hosts"].items():
         if report is None:
-            lines.append(f"{name}: not tried, since others failed")
+            lines.append(
+                f"{name}: not tried{'' if done['interrupted'] else ', since others failed'}"
+            )
         elif "error" in report:
             lines += [f"{name}: {report['error']}", f"  {report['hint']}"]
         else:
-            lines += _flash_lines(report)[:1]
-    counts = [f"{done[key]} {key.replace('_', ' ')}"
-              for key in ("updated", "unchanged", "failed", "not_tried") if done[key]]  # fmt: skip
-    return Group(*map(Text, [*lines, ", ".join(counts)]))
+            lines += _flash_lines({**report, "host": name})[:1]
+    is_trial_run = any("would_change" in (report or {}) for report in done["hosts"].values())
+    words = {"updated": "would be updated" if is_trial_run else "updated",
+             "unchanged": "unchanged", "failed": "failed", "not_tried": "not tried"}  # fmt: skip
+    counts = [f"{done[key]} {told}" for key, told in words.items() if done[key]]
+    return _unwrapped([*lines, ", ".join(counts)])
+
+
+def _unwrapped(lines: Iterable[str]) -> RenderableType:
+    """Return lines that whoever looks for words in them finds whole."""
+    return Group(*(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
 
 def _flash_lines(done: Mapping[str, Any]) -> list[str]:
@@ -58,6 +67,15 @@ def _flash_lines(done: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def trust_report(done: Mapping[str, Any]) -> RenderableType:
+    """Show who may sign what comes onto a board."""
+    host, keys = done["host"], done["trusted_keys"]
+    if not keys:
+        return _unwrapped([f"{host} trusts no key any more, and takes unsigned bundles again"])
+    return _unwrapped([f"{host} takes bundles alone that are signed with one of {len(keys)}:",
+                       *(f"  {key}" for key in keys)])  # fmt: skip
+
+
 def status_report(found: Mapping[str, Any]) -> RenderableType:
     """Show which versions are on a board, and what happened to them last."""
     lines = [f"{found['host']}: {found['root']}"]
@@ -70,8 +88,9 @@ def status_report(found: Mapping[str, Any]) -> RenderableType:
         )
     if found["service"]:
         lines.append(f"  service   {found['service']}")
-    if found["signed_only"]:
-        lines.append("  takes signed bundles alone")
+    if found["trusted_keys"]:
+        lines.append("  takes bundles alone that are signed with")
+        lines += [f"    {key}" for key in found["trusted_keys"]]
     for line in found["journal"]:
         words = " ".join(
             f"{key} {value}"
@@ -79,7 +98,7 @@ def status_report(found: Mapping[str, Any]) -> RenderableType:
             if key not in ("time", "event") and value is not None
         )
         lines.append(f"  {line['time']}  {line['event']}  {words}")
-    return Group(*map(Text, lines))
+    return _unwrapped(lines)
 
 
 def _version(found: Mapping[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edge.devices.reach import Session
+from edge.devices.reach import Session, bringing_edge
 from edge.errors import EdgeError
 from edge.modelfile import read_model, resolve_model
 from edge.picked import pick
@@ -94,9 +94,7 @@ def bench_there(
 
 def _require_edge(session: Session) -> None:
     if session.ask("probe")["edge"] is None:
-        raise EdgeError(
-            f"{session.host} has no edge", f"edge flash default {session.host} --with-runtime"
-        )
+        raise EdgeError(f"{session.host} has no edge", bringing_edge(session.host, session.config))
 
 
 def _send(session: Session, files: Iterable[tuple[str, bytes]], count: int) -> None:
@@ -118,11 +116,13 @@ def _run(session: Session, arguments: Sequence[str]) -> Any:
     )
     if done["status"] != 0:
         error, hint = session.last_error()
+        # What edge is flashed into has no pip.
+        hint = f"there, not here: {hint}" if "pip install" in hint else hint
         raise EdgeError(f"{session.host}: {error}", hint)
     try:
         return json.loads("\n".join(lines))
     except ValueError as error:
         raise EdgeError(
             f"{session.host}: its edge speaks another language",
-            f"edge flash default {session.host} --with-runtime",
+            bringing_edge(session.host, session.config),
         ) from error

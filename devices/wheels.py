@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.assets import home
-from edge.devices.preflight import OLDEST_GLIBC, numbers
+from edge.devices.onboard_manifest import runtime_digest
+from edge.devices.onboard_store import sync
+from edge.devices.preflight import OLDEST_GLIBC
+from edge.environment import numbers
 from edge.errors import EdgeError
 from edge.files import locked, sha256_of, write_bytes
 from edge.progress import waiting
@@ -52,10 +55,12 @@ class Runtime:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a manifest says of it; the digest names the environment."""
-        total = hashlib.sha256(f"{self.python} {self.machine}\n".encode())
-        for wheel in self.wheels:
-            total.update(f"{wheel.name} {sha256_of(wheel)}\n".encode())
-        return {"digest": total.hexdigest(), "python": self.python, "machine": self.machine}
+        wheels = {wheel.name: sha256_of(wheel) for wheel in self.wheels}
+        return {
+            "digest": runtime_digest(self.python, self.machine, wheels),
+            "python": self.python,
+            "machine": self.machine,
+        }
 
 
 def runtime_for(facts: Mapping[str, Any]) -> Runtime:
@@ -178,6 +183,9 @@ def _fetch(folder: Path, ours: bytes, python: str, platforms: list[str], constra
                 "reach a package index, and try again; what was fetched once is kept",
             )
         (into / wheel.name).unlink(missing_ok=True)
+        # They are trusted from now on, whatever happens to this machine.
+        for path in [*into.iterdir(), into]:
+            sync(path)
         into.rename(folder)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.options import JsonOption, SshConfigOption
+from edge.options import JsonOption, SshConfigOption, thread_count
 from edge.progress import waiting
 from edge.terminal import print_result, say
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from edge.devices.findings import Finding
 
-devices = typer.Typer(no_args_is_help=True, help="Look at boards: known ones, and your own.")
+devices = typer.Typer(
+    no_args_is_help=True,
+    help="Look at boards: known ones, and your own.",
+    epilog="Example: edge devices status pi@192.168.1.7",
+)
 
 _MARKS = {"good": "✓", "advice": "!", "fault": "✗", "unknown": "?"}
 _STYLES = {"good": "green", "advice": "yellow", "fault": "bold red", "unknown": "dim"}
@@ -58,6 +62,8 @@ def evaluate_there(
     """Measure a model on a board; the arguments are those of `edge evaluate`."""
     if plots is not None:
         raise typer.BadParameter("--host does without --plots")
+    if threads != "auto":
+        thread_count(threads)
     from edge.devices import there
     from edge.runtime.screen import evaluation_table
 
@@ -112,13 +118,19 @@ def devices_status(
 def devices_trust(
     host: _Host,
     key: Annotated[Path, typer.Argument(metavar="KEY.pub", help="A public key of ssh.")],
+    remove: Annotated[
+        bool,
+        typer.Option("--remove", help="Trust it no longer; without any, all bundles may come."),
+    ] = False,
     ssh_config: SshConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Have a board take signed bundles alone, of this key or others that it trusts."""
     from edge.devices.flash import trust
+    from edge.devices.tables import trust_report
 
-    trust(host, key, config=ssh_config)
-    say(f"{host} takes bundles signed with {key}, and none that is not signed")
+    done = trust(host, key, distrust=remove, config=ssh_config)
+    print_result(done, trust_report, as_json)
 
 
 def _lines(findings: "list[Finding]") -> "RenderableType":

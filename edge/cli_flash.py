@@ -1,23 +1,23 @@
 """The front door of `edge flash`."""
 
+import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from edge.errors import EdgeError
 from edge.options import JsonOption, SshConfigOption
 from edge.terminal import print_result, say
-
-if TYPE_CHECKING:
-    pass
 
 _CAMERA = "--camera 0"
 
 _Model = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="MODEL", help="A bundled model, a .tflite file, or the folder of a bundle."
+        metavar="MODEL",
+        help="A bundled model, a .tflite file, or the folder of a bundle; not with --rollback.",
     ),
 ]
 _Hosts = Annotated[
@@ -52,7 +52,8 @@ _RunOptions = Annotated[
     ),
 ]
 _HealthWindow = Annotated[
-    float, typer.Option(min=1, metavar="SECONDS", help="How long a service is watched first.")
+    float,
+    typer.Option(min=1, max=86400, metavar="SECONDS", help="How long a service is watched first."),
 ]
 _Inventory = Annotated[
     Path | None,
@@ -72,22 +73,37 @@ _StopAt = Annotated[
         "them, always stop the rest.",
     ),
 ]
-_Rollback = Annotated[bool, typer.Option("--rollback", help="Go back to the version before.")]
+_Rollback = Annotated[
+    bool,
+    typer.Option(
+        "--rollback", help="Go back to the version before; once more: forward again. No MODEL."
+    ),
+]
 _NoDowngrade = Annotated[
     bool, typer.Option("--no-downgrade", help="Refuse to replace a newer version.")
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
 _MaxLatency = Annotated[
-    float,
-    typer.Option(min=0, metavar="MS", help="The most that half of the golden pictures may take."),
+    float | None,
+    typer.Option(
+        min=1,
+        metavar="MS",
+        help="The most that half of the golden pictures may take; default: 1000, going back: any.",
+    ),
 ]
 _MaxMemory = Annotated[
-    float, typer.Option(min=0, metavar="MB", help="The most memory that a run may take.")
+    float | None,
+    typer.Option(
+        min=1,
+        metavar="MB",
+        help="The most memory that a run may take; default: 500, going back: as it was.",
+    ),
 ]
 
 
 def flash(
-    model: _Model,
+    context: typer.Context,
+    model: _Model = None,
     hosts: _Hosts = None,
     with_runtime: _WithRuntime = False,
     sign: _Sign = None,
@@ -100,20 +116,24 @@ def flash(
     rollback: _Rollback = False,
     no_downgrade: _NoDowngrade = False,
     dry_run: _DryRun = False,
-    max_latency: _MaxLatency = 1000.0,
-    max_memory: _MaxMemory = 500.0,
+    max_latency: _MaxLatency = None,
+    max_memory: _MaxMemory = None,
     ssh_config: SshConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a model on a board: verified, tried there, switched to, and taken back if it fails."""
-    boards = [model] * (rollback and not _is_model(model)) + list(hosts or [])
-    if bool(boards) == (inventory is not None):
-        both = "both" if boards else "neither"
-        raise typer.BadParameter(f"name boards after the model, or give an --inventory, not {both}")
-    if rollback and (dry_run or service or sign or with_runtime or no_downgrade):
+    boards = list(hosts or ())
+    if rollback and model is not None and not _is_model(model):
+        boards.insert(0, model)
+    _require_boards(model, boards, inventory, rollback=rollback)
+    source = context.get_parameter_source("sign")
+    signs = source is not None and source.name == "COMMANDLINE"  # EDGE_SIGN is for flashes
+    if rollback and (dry_run or service or signs or with_runtime or no_downgrade):
         raise typer.BadParameter("--rollback goes back to what was there: it takes no such option")
     if run_options is not None and not service:
         raise typer.BadParameter("--run-options are those of a --service")
+    if not all(map(math.isfinite, (max_latency or 1, max_memory or 1, health_window))):
+        raise typer.BadParameter("--max-latency, --max-memory and --health-window are numbers")
     from edge.devices import flash as flashing
     from edge.devices.tables import flash_report
 
@@ -123,13 +143,26 @@ def flash(
         service=_words(run_options or _CAMERA) if service else None, window_s=health_window,
     )  # fmt: skip
     if inventory is not None or len(boards) > 1:
-        told = flashing.command_line(model, options, rollback=rollback)
+        told = flashing.command_line(model or "", options, rollback=rollback)
         _flash_all(told, boards, inventory, parallel, stop_at, as_json)
     elif rollback:
-        print_result(flashing.rollback(boards[0], options), flash_report, as_json)
+        print_result(flashing.rollback(boards[0], options, say=say), flash_report, as_json)
     else:
-        done = flashing.flash(model, boards[0], options, say=say)
+        done = flashing.flash(model or "", boards[0], options, say=say)
         print_result(done, flash_report, as_json)
+
+
+def _require_boards(
+    model: str | None, boards: list[str], inventory: Path | None, *, rollback: bool
+) -> None:
+    if not model and not rollback:
+        raise typer.BadParameter("name a model, and boards after it")
+    if bool(boards) == (inventory is not None):
+        both = "both" if boards else "neither"
+        raise typer.BadParameter(f"name boards after the model, or give an --inventory, not {both}")
+    # An empty word is this folder, whose programs Ansible would run.
+    if inventory == Path():
+        raise typer.BadParameter("--inventory is a file or folder of Ansible's, not this folder")
 
 
 def _flash_all(
@@ -142,8 +175,13 @@ def _flash_all(
     fleet = Fleet(hosts=boards, inventory=inventory, parallel=parallel, stop_at=stop_at)
     report = flash_all(told, fleet)
     print_result(report, fleet_report, as_json)
+    if report["interrupted"]:
+        raise KeyboardInterrupt
     if report["failed"]:
-        raise typer.Exit(1)
+        raise EdgeError(
+            f"{report['failed']} of {len(report['hosts'])} boards failed",
+            "mend them and flash again; those that run it already are left as they are",
+        )
 
 
 def _is_model(word: str) -> bool:

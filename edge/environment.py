@@ -248,6 +248,17 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, to compare it."""
+    found = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        found.append(int(digits))
+    return tuple(found)
+
+
 def _number(path: Path) -> int | None:
     try:
         return int(_text(path) or "")

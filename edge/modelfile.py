@@ -7,6 +7,7 @@ The card holds a digest of the graph, because runtimes may abort the process on 
 
 import io
 import json
+import stat
 import struct
 import sys
 import zipfile
@@ -221,6 +222,8 @@ def read_model(path: Path) -> ModelFile:
             "name the file in it, such as one that `edge convert` made",
         )
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise EdgeError(f"{path} is no file", "give a .tflite file made by `edge convert`")
         if path.stat().st_size > _MOST_BYTES:
             raise EdgeError(
                 f"{path} has more than {_MOST_BYTES:,} bytes, which no .tflite file has",
@@ -229,7 +232,7 @@ def read_model(path: Path) -> ModelFile:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise EdgeError(
-            f"there is no file {path}", "check the path, or use the bundled model: --model default"
+            f"there is no file {path}", "check the path, or use the bundled model, default"
         ) from error
     except OSError as error:
         raise EdgeError(
@@ -359,7 +362,7 @@ def _invalid(name: str, expected: str, found: object) -> EdgeError:
 def _foreign(path: Path) -> ForeignModelError:
     return ForeignModelError(
         f"{path} is a .tflite file but not a face classifier made by `edge convert`",
-        "train one with `edge train` and convert it, or use --model default",
+        "train one with `edge train` and convert it, or use the bundled one, default",
     )
 
 

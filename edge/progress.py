@@ -70,8 +70,7 @@ def _bar(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         def advance(number: int) -> None:
             nonlocal count
             count += number
-            rate = count / max(time.monotonic() - start, 1e-9)
-            bar.update(task, advance=number, rate=f"{rate:,.0f} {unit}/s")
+            bar.update(task, advance=number, rate=_rate(count, time.monotonic() - start, unit))
 
         yield advance
 
@@ -87,12 +86,19 @@ def _log(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= _LOG_EVERY_S:
             last = now
-            rate = count / (now - start)
-            left = (total - done - count) / rate
-            sys.stderr.write(
-                f"{label}: {done + count:,} of {total:,} {unit}, "
-                f"{rate:,.0f} {unit}/s, {left:,.0f} s left\n"
-            )
+            told = f"{label}: {done + count:,} of {total:,} {unit}"
+            if count:
+                left = (total - done - count) * (now - start) / count
+                told += f", {_rate(count, now - start, unit)}, {left:,.0f} s left"
+            sys.stderr.write(f"{told}\n")
             sys.stderr.flush()
 
     yield advance
+
+
+def _rate(count: int, seconds: float, unit: str) -> str:
+    """Return how fast it goes, in few characters: three digits, and bytes as MB."""
+    rate = count / max(seconds, 1e-9)
+    if unit == "bytes":
+        return f"{rate / 1e6:,.1f} MB/s"
+    return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"

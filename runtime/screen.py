@@ -170,8 +170,8 @@ def card_table(card: dict[str, Any]) -> Table:
 
 
 def show(table: RenderableType) -> None:
-    """Print a table to stdout."""
-    _Console(sys.stdout).print(table)
+    """Print a table to stdout; lines that do not wrap are as long as they are."""
+    _Console(sys.stdout).print(table, crop=False)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

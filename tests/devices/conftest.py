@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from edge.assets import home
-from edge.devices.flash import FlashOptions, flash, status
+from edge.devices import flash as flashing
+from edge.devices.bundle import read_bundle
+from edge.devices.flash import FlashOptions, flash, rollback, status
+from edge.devices.reach import Session
 from edge.errors import EdgeError
 
 SSHD = Path("/usr/sbin/sshd")
@@ -50,6 +53,28 @@ class Device:
         with pytest.raises(EdgeError) as caught:
             self.flash(model, **options)
         return caught.value
+
+    def make(self, bundle: Path) -> str:
+        """Bring a version there that nothing runs, and return its name."""
+        with Session(self.host, config=self.config) as session:
+            session.ask("begin", patience_s=0)
+            whole = read_bundle(bundle)
+            staged = session.ask("stage", manifest=whole.manifest, signature=None,
+                                 no_downgrade=False, dry=False)  # fmt: skip
+            flashing._send(session, whole, staged["missing"])
+            return str(session.ask("make"))
+
+    def activate(self, name: str, **how: Any) -> dict[str, Any]:
+        """Switch to a version that is there; return what it did in use."""
+        with Session(self.host, config=self.config) as session:
+            session.ask("begin", patience_s=0)
+            how = {"max_memory_mb": 500, "window_s": 1, "options": None, **how}
+            return dict(session.ask("activate", name=name, **how))
+
+    def roll_back(self, **options: Any) -> dict[str, Any]:
+        """Go back to the version before, and return the report."""
+        chosen = FlashOptions(config=self.config, **options)
+        return rollback(self.host, chosen, say=lambda sentence: None)
 
     def status(self) -> dict[str, Any]:
         """Return what is there."""

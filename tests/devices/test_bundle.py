@@ -99,6 +99,8 @@ def test_no_name_leads_outside(bundle, name: str) -> None:
         lambda words: words["files"]["edge"].update(sha256="../../x"),
         lambda words: words["files"].update(edge=None),
         lambda words: words.update(runtime={"digest": "../../../x"}),
+        # Of other wheels than those that it names.
+        lambda words: words.update(runtime={"digest": "0" * 64, "python": "3.11", "machine": "x"}),
         lambda words: words.update(schema=2),
         lambda words: words.update(files=[]),
     ],
@@ -169,7 +171,7 @@ def test_what_is_altered_on_the_way_or_in_staging_is_refused_and_sent_anew(board
     (staging / name).unlink(missing_ok=True)
     (staging / name).symlink_to("/etc/passwd")
     assert flash(str(bundles[0]), "board", options, say=lambda sentence: None)["changed"]
-    verify(board.root / "current")
+    verify((board.root / "current").resolve())
 
 
 def half_sent(board, bundle: Path, part: bytes) -> None:
@@ -191,7 +193,7 @@ def test_half_of_a_file_that_was_spoiled_is_sent_anew_by_the_same_flash(board, b
     half_sent(board, bundles[0], b"x" * 300_000)
     options = FlashOptions(config=board.config)
     assert flash(str(bundles[0]), "board", options, say=lambda sentence: None)["changed"]
-    verify(board.root / "current")
+    verify((board.root / "current").resolve())
 
 
 @pytest.mark.parametrize("waiting", [0, 100_000])
@@ -219,13 +221,13 @@ def test_a_file_that_is_cut_short_here_meanwhile(board, bundle, monkeypatch, wai
         ([1, 0], 1, None),
         ([0, 0], 0, "edge 0.0, there 0.9"),
         ([0, 8, 9], 1, "edge 0.8.9, there 0.9"),
-        ([1, 0], -1, "made"),
+        ([1, 0], -1, r"made 19[\d: -]+, there 19[\d: -]+"),
     ],
 )
 def test_what_is_older_than_what_runs(bundle, tmp_path, edge, made: int, older) -> None:
     store = Store(tmp_path / "root")
     store.version("runs").mkdir(parents=True)
-    text = rewrite(bundle, lambda words: words["release"].update(edge=[0, 9]))
+    text = rewrite(bundle, lambda words: words["release"].update(edge=[0, 9], made=9000))
     (store.version("runs") / "manifest.json").write_text(text)
     store.point("current", "runs")
     release = json.loads(text)["release"]
@@ -238,13 +240,17 @@ def test_what_is_older_than_what_runs(bundle, tmp_path, edge, made: int, older) 
     if older is None:
         incoming.require_newer()
     else:
-        with pytest.raises(RefusedError, match=f"older than the version that runs .{older}"):
+        with pytest.raises(RefusedError, match=f"older than the version that runs: {older}"):
             incoming.require_newer()
 
 
 def test_a_version_is_whole_or_it_is_not(bundles, tmp_path) -> None:
-    version = Path(shutil.copytree(bundles[0], tmp_path / "version"))
+    version = Path(shutil.copytree(bundles[0], tmp_path / bundles[0].name))
     assert is_whole(version)
+    # It is the one that its name says.
+    assert is_whole(version.rename(tmp_path / f"{version.name}-2"))
+    assert not is_whole((tmp_path / f"{version.name}-2").rename(tmp_path / "0123456789abcdef"))
+    (tmp_path / "0123456789abcdef").rename(version)
     for name, make in {
         "more": lambda path: path.write_text(""),
         "golden/more": lambda path: path.write_text(""),

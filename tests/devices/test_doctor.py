@@ -13,7 +13,7 @@ import pytest
 from edge import environment
 from edge.devices import hardware, software
 from edge.devices.bundle import LAUNCHER
-from edge.devices.doctor import diagnose, diagnose_at, to_json, without_pip
+from edge.devices.doctor import diagnose, diagnose_at, mended_by_flashing, to_json
 from edge.devices.findings import Finding, advice, fault, good, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,9 +46,9 @@ def test_a_fault_stops_a_run_and_advice_does_not() -> None:
 def test_what_was_flashed_is_flashed_again() -> None:
     again = "edge flash default pi --with-runtime"
     broken = fault("OpenCV", "half of it is gone", "pip install --force-reinstall opencv")
-    assert without_pip(broken, again).fix == again
+    assert mended_by_flashing(broken, again).fix == again
     heat = advice("temperature", "90 °C", "give it a fan")
-    assert without_pip(heat, again) == heat
+    assert mended_by_flashing(heat, again) == heat
 
 
 def edge(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -257,7 +257,8 @@ def test_a_board_is_looked_at_over_ssh(start_device, tmp_path: Path) -> None:
     assert done.returncode == 1
     [found] = [one for one in json.loads(done.stdout)["findings"] if one["state"] == "fault"]
     assert found["about"] == "edge"
-    assert found["fix"] == "edge flash default board --with-runtime"
+    again = f"edge flash default board --with-runtime --ssh-config {device.config}"
+    assert found["fix"] == again
 
 
 def test_the_doctor_of_the_board_is_asked(start_device, tmp_path: Path) -> None:
@@ -298,8 +299,9 @@ def test_what_is_broken_where_edge_was_flashed_is_flashed_again(start_device, tm
     (version / "edge").chmod(0o755)
     (version / "runtime").symlink_to(programs.parent)
     (device.root / "current").symlink_to(version)
+    again = f"edge flash default board --with-runtime --ssh-config {device.config}"
     for place, fix in (
-        (device.root / "current" / "edge", "edge flash default board --with-runtime"),
+        (device.root / "current" / "edge", again),
         (programs / "edge", "pip install --force-reinstall --no-deps opencv-python-headless"),
     ):
         findings = diagnose_at("board", config=device.config)

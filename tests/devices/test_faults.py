@@ -67,7 +67,7 @@ class Bench:
         assert found["version"] in (self.old, new)
         assert found["whole"], found
         with Session("board", config=self.device.config) as session:
-            assert session.ask("test", name=found["version"], max_latency_ms=1000)["faces"]
+            assert session.ask("test", name=found["version"], **BOUNDS)["faces"]
         # Another version runs then; but nothing of the first one was lost to get it back.
         assert self.flash(bundle) == new
         found = self.device.status()
@@ -148,6 +148,7 @@ class Bench:
 
 
 RELAY = Path(__file__).with_name("relay.py")
+BOUNDS = {"max_latency_ms": 1000, "max_memory_mb": 500}
 KILLER = Path(__file__).with_name("killer.py")
 
 
@@ -252,8 +253,8 @@ def test_whether_or_not_anybody_still_listens(
         session.ask("begin", patience_s=0)
         # Both are there already when the board turns to the first one, and nobody hears more.
         activate = {"do": "activate", "name": bundles[0].name, "max_memory_mb": memory_mb,
-                    "window_s": 1, "service": None}  # fmt: skip
-        test = {"do": "test", "name": bundles[0].name, "max_latency_ms": 1000}
+                    "window_s": 1, "options": None}  # fmt: skip
+        test = {"do": "test", "name": bundles[0].name, **BOUNDS}
         session._write(f"{json.dumps(test)}\n{json.dumps(activate)}\n")
         until(lambda: any("/golden" in words_of(one) for one in descendants(flashed.server.pid)))
         session._process.kill()
@@ -326,6 +327,20 @@ def test_a_runtime_that_lost_a_file_is_made_anew(device) -> None:
     assert again["sent_bytes"] < 200_000
     assert first["version"] != again["version"]
     assert not device.flash("default", with_runtime=True)["changed"]
+    # The same in the edge that is there is the same.
+    assert not device.flash("default")["changed"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_runtime_with_a_spoiled_file_is_made_anew_at_once(device) -> None:
+    device.flash("default", with_runtime=True)
+    [spoiled] = device.root.glob("runtimes/*/lib/python3*/site-packages/numpy/__init__.py")
+    spoiled.write_bytes(b"\0" * spoiled.stat().st_size)
+    done = device.flash("default", with_runtime=True)
+    assert done["smoke"]["faces"]
+    subprocess.run([device.root / "current" / "edge", "run", "--demo", "--frames", "2"],
+                   check=True, capture_output=True)  # fmt: skip
 
 
 def seconds_with_runtime(device) -> float:

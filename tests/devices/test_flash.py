@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.devices.flash import FlashOptions, flash, rollback, trust
+from edge.devices.flash import FlashOptions, flash, trust
+from edge.devices.onboard_store import Store
 from edge.devices.reach import Session
 from edge.errors import EdgeError
 
@@ -79,17 +80,28 @@ def test_another_model_takes_its_place_and_only_what_is_new_is_sent(flashed, bun
 
 
 def test_back_and_forth(flashed, bundles) -> None:
-    options = FlashOptions(config=flashed.config)
     with pytest.raises(EdgeError, match="no version before"):
-        rollback(flashed.host, options)
+        flashed.roll_back()
+    done = flashed.flash(bundles[1])
+    back = flashed.roll_back()
+    assert back["version"] == bundles[0].name == flashed.current()
+    assert (back["replaced"], set(back)) == (done["version"], set(done))
+    assert flashed.roll_back()["version"] == done["version"] == flashed.current()
+
+
+def test_after_a_flash_that_was_cut_off_one_goes_back_by_one(flashed, bundles) -> None:
     second = flashed.flash(bundles[1])["version"]
-    assert rollback(flashed.host, options)["version"] == bundles[0].name == flashed.current()
-    assert rollback(flashed.host, options)["version"] == second == flashed.current()
+    Store(flashed.root).begin_trial(bundles[0].name, None)
+    back = flashed.roll_back()
+    assert (back["version"], back["replaced"]) == (second, bundles[0].name)
+    assert flashed.current() == second
+    assert flashed.status()["previous"]["version"] == bundles[0].name
 
 
 def test_nothing_is_gone_back_to_where_nothing_is(board) -> None:
     with pytest.raises(EdgeError, match="no version before"):
-        rollback(board.host, FlashOptions(config=board.config))
+        board.roll_back()
+    assert not board.root.exists()
 
 
 def test_a_damaged_version_is_not_gone_back_to(flashed, bundles) -> None:
@@ -97,7 +109,7 @@ def test_a_damaged_version_is_not_gone_back_to(flashed, bundles) -> None:
     damaged = flashed.root / "previous" / "model.tflite"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
     with pytest.raises(EdgeError, match=r"model\.tflite is not what the manifest says"):
-        rollback(flashed.host, FlashOptions(config=flashed.config))
+        flashed.roll_back()
     found = flashed.status()
     assert (found["current"]["version"], found["previous"]["whole"]) == (second, False)
 
@@ -138,18 +150,26 @@ def test_what_is_too_slow_is_refused(flashed, bundles) -> None:
     assert leftovers(flashed) <= {"staging"}
 
 
-def test_what_takes_too_much_memory_is_taken_back(flashed, bundles) -> None:
-    error = flashed.refused(bundles[1], max_memory_mb=5)
-    assert "MB of memory" in error.message
-    assert f"it is back at {bundles[0].name}" in error.message
+def test_what_takes_too_much_memory_is_refused(flashed, bundles) -> None:
+    for bundle in bundles:
+        assert "MB of memory, 5 are allowed" in flashed.refused(bundle, max_memory_mb=5).message
+        assert flashed.current() == bundles[0].name
+        assert leftovers(flashed) <= {"staging"}
+
+
+def test_what_takes_too_much_memory_in_use_is_taken_back(flashed, bundles) -> None:
+    name = flashed.make(bundles[1])
+    with pytest.raises(EdgeError, match=f"MB of memory, 5 .* it is back at {bundles[0].name}"):
+        flashed.activate(name, max_memory_mb=5)
     assert flashed.current() == bundles[0].name
     assert flashed.status()["journal"][-1]["event"] == "rolled back"
     assert flashed.flash(bundles[1])["replaced"] == bundles[0].name
 
 
 def test_the_first_one_that_fails_leaves_nothing_that_runs(board, bundles) -> None:
-    error = board.refused(bundles[0], max_memory_mb=5)
-    assert "nothing ran there before" in error.message
+    name = board.make(bundles[0])
+    with pytest.raises(EdgeError, match="nothing ran there before"):
+        board.activate(name, max_memory_mb=5)
     assert board.current() is None
     assert board.flash(bundles[0])["changed"]
 
@@ -179,7 +199,7 @@ def changed(bundle: Path, folder: Path, change) -> Path:
 def test_an_older_one_is_refused_where_that_is_asked_for(flashed, bundles, tmp_path) -> None:
     older = changed(bundles[1], tmp_path, lambda golden: None)
     words = json.loads((older / "manifest.json").read_text())
-    words["release"]["made"] -= 10_000_000
+    words["release"]["edge"] = [0, 0]
     (older / "manifest.json").write_text(json.dumps(words))
     error = flashed.refused(older, no_downgrade=True)
     assert "older than the version that runs" in error.message
@@ -217,16 +237,31 @@ def test_signed_bundles_alone_once_somebody_is_trusted(board, keys) -> None:
     assert "not of one who may sign" in error.message
     assert board.current() is None
     assert board.flash("default", key=keys / "user")["changed"]
-    # Another key beside it.
+    # Another key beside it, and then in its place.
     trust(board.host, keys / "stranger.pub", config=board.config)
     assert not board.flash("default", key=keys / "stranger")["changed"]
+    done = trust(board.host, keys / "user.pub", distrust=True, config=board.config)
+    assert [key.split()[0] for key in done["trusted_keys"]] == ["ssh-ed25519"]
+    assert board.status()["trusted_keys"] == done["trusted_keys"]
+    assert "not of one who may sign" in board.refused("default", key=keys / "user").message
+    with pytest.raises(EdgeError, match="does not trust"):
+        trust(board.host, keys / "user.pub", distrust=True, config=board.config)
+    trust(board.host, keys / "stranger.pub", distrust=True, config=board.config)
+    assert not board.flash(unsigned)["changed"]
+
+
+def test_a_version_that_is_signed_later_is_gone_back_to(flashed, bundles, keys) -> None:
+    trust(flashed.host, keys / "user.pub", config=flashed.config)
+    assert not flashed.flash(bundles[0], key=keys / "user")["changed"]
+    flashed.flash(bundles[1], key=keys / "user")
+    assert flashed.roll_back()["version"] == bundles[0].name == flashed.current()
 
 
 def test_what_is_not_signed_is_not_gone_back_to(flashed, bundles, keys) -> None:
     flashed.flash("default-float32", key=keys / "user")
     trust(flashed.host, keys / "user.pub", config=flashed.config)
     with pytest.raises(EdgeError, match="is not signed"):
-        rollback(flashed.host, FlashOptions(config=flashed.config))
+        flashed.roll_back()
     # A bundle that was made before can be signed on its way.
     assert flashed.flash(bundles[0], key=keys / "user")["changed"]
 
@@ -234,12 +269,23 @@ def test_what_is_not_signed_is_not_gone_back_to(flashed, bundles, keys) -> None:
 def test_a_key_that_is_none_does_not_sign(tmp_path, board, keys) -> None:
     (tmp_path / "key").write_text("no key\n")
     assert "does not sign" in board.refused("default", key=tmp_path / "key").message
-    with pytest.raises(EdgeError, match="no public key"):
-        trust(board.host, keys / "user", config=board.config)
+    command = ["ssh-keygen", "-q", "-s", keys / "host", "-I", "x", "-n", "x", tmp_path / "my.pub"]
+    shutil.copy(keys / "user.pub", tmp_path / "my.pub")
+    subprocess.run(command, check=True)
+    for none in (keys / "user", tmp_path / "my-cert.pub"):
+        with pytest.raises(EdgeError, match="no public key"):
+            trust(board.host, none, config=board.config)
     assert not board.root.exists()
 
 
-def test_the_command_line(board, bundles) -> None:
+def test_the_command_line(board, tmp_path, monkeypatch) -> None:
+    # It is for flashes; going back does without.
+    monkeypatch.setenv("EDGE_SIGN", str(tmp_path / "none"))
+    done = board.edge("flash", "--rollback", "board")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1, "error: board: there is no version before this one"
+    )  # fmt: skip
+    monkeypatch.delenv("EDGE_SIGN")
     done = board.edge("flash", "default", "board", "--json")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)["version"]
@@ -247,11 +293,11 @@ def test_the_command_line(board, bundles) -> None:
     assert f"board: {version} runs already" in done.stdout
     done = board.edge("devices", "status", "board")
     assert version in done.stdout
-    done = board.edge("flash", "--rollback", "board")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (
-        1, "error: board: there is no version before this one"
-    )  # fmt: skip
+    done = board.edge("devices", "trust", "board", f"{tmp_path}/none.pub", "--json")
+    assert (done.returncode, "No such file" in done.stderr) == (1, True)
     assert board.edge("flash", "default").returncode == 2
+    assert board.edge("flash", "default", "--inventory", "").returncode == 2
+    assert board.edge("flash", "default", "board", "--max-memory", "nan").returncode == 2
     assert board.edge("flash", "default", "board", "--run-options", "--demo").returncode == 2
     assert board.edge("flash", "--rollback", "--dry-run", "board").returncode == 2
     assert board.edge("flash", "nosuchmodel", "board").returncode == 1

@@ -2,20 +2,26 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from shutil import copytree
 
 import pytest
+from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from edge import cli
 from edge.devices import flash as flashing
 from edge.devices.flash import FlashOptions, command_line, status
 from edge.devices.fleet import Fleet, flash_all
+from edge.devices.reach import Session
+from edge.devices.tables import fleet_report
 from edge.errors import EdgeError
 
 PATH = f"{sys.base_prefix}/bin:/usr/bin:/bin"
@@ -70,7 +76,9 @@ def test_all_are_flashed_but_those_that_fail(start_fleet, bundles) -> None:
     assert (report["failed"], report["not_tried"]) == (2, 0)
     assert "/proc/edge: No such file" in report["hosts"]["pi2"]["error"]
     assert "no edge that could run" in report["hosts"]["pi4"]["error"]
-    assert report["hosts"]["pi4"]["hint"] == "bring it as well: --with-runtime"
+    assert report["hosts"]["pi4"]["hint"] == (
+        "bring it as well: edge flash default pi4 --with-runtime"
+    )
     version = report["hosts"]["pi0"]["version"]
     assert versions(config, ["pi0", "pi1", "pi3"]) == dict.fromkeys(("pi0", "pi1", "pi3"), version)
 
@@ -158,9 +166,6 @@ def test_whatever_an_inventory_says_of_connections_and_wherever_scratch_files_li
     monkeypatch.setattr("tempfile.tempdir", None)
     report = flash_all(told(bundles[0], config), Fleet(inventory=inventory))
     assert report["updated"] == 2
-    monkeypatch.setenv("EDGE_FLEET_CHILD", "1")
-    with pytest.raises(EdgeError, match="none of its own"):
-        flash_all(told(bundles[0], config), Fleet(inventory=inventory))
 
 
 def test_inventories_that_are_none(need, tmp_path) -> None:
@@ -170,6 +175,64 @@ def test_inventories_that_are_none(need, tmp_path) -> None:
     (tmp_path / "empty").write_text("")
     with pytest.raises(EdgeError, match="has no hosts"):
         flash_all([], Fleet(inventory=tmp_path / "empty"))
+    (tmp_path / "bad.yaml").write_text("all:\n  hosts:\n    a: [\n")
+    with pytest.raises(EdgeError, match=r"bad\.yaml cannot be read: .*pars"):
+        flash_all([], Fleet(inventory=tmp_path / "bad.yaml"))
+    (tmp_path / "undefined.yaml").write_text(
+        "all:\n  hosts:\n    a:\n      ansible_host: '{{ nothing }}'\n"
+    )
+    with pytest.raises(EdgeError, match=r"flashed no board: .*nothing' is undefined"):
+        flash_all([], Fleet(inventory=tmp_path / "undefined.yaml"))
+
+
+def test_a_host_is_not_a_template(need, tmp_path) -> None:
+    need("ansible")
+    host = f"{{{{ lookup('pipe', 'touch {tmp_path}/made') }}}}"
+    with pytest.raises(EdgeError, match="is no host"):
+        flash_all([], Fleet(hosts=["board", host]))
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_a_trial_run_counts(start_fleet, bundles) -> None:
+    config = start_fleet({"one": {}, "two": {}}, flashed=("one",))
+    words = command_line(str(bundles[0]), FlashOptions(config=config, dry_run=True), rollback=False)
+    report = flash_all(words, Fleet(hosts=["one", "two"]))
+    assert (report["updated"], report["unchanged"]) == (1, 1)
+    assert "1 would be updated, 1 unchanged" in shown(fleet_report(report))
+    assert versions(config, ["two"]) == {"two": None}
+
+
+def shown(report: RenderableType) -> str:
+    console = Console(width=300)
+    with console.capture() as capture:
+        console.print(report)
+    return capture.get()
+
+
+def test_who_interrupts_hears_what_was_done(start_fleet, bundles) -> None:
+    config = start_fleet({"one": {}, "two": {}}, flashed=("one", "two"))
+    with Session("two", config=config) as other:
+        other.ask("begin", patience_s=0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge", "flash", str(bundles[0]), "one", "two"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"EDGE_SSH_CONFIG": str(config)}, start_new_session=True,
+        )  # fmt: skip
+        while not any(words.endswith("--json -- two ") for words in running()):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "one: " in out
+    assert "two: the flash was interrupted" in out
+
+
+def running() -> Iterator[str]:
+    """Yield the words of each process."""
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield words.read_text().replace("\0", " ")
 
 
 def test_the_command_line(start_fleet, bundles) -> None:

@@ -163,7 +163,7 @@ def test_what_fails_as_nobody_thought_of_is_taken_back(flashed, bundles) -> None
         shutil.rmtree(flashed.root / "home")
         (flashed.root / "home").write_text("")
         with pytest.raises(EdgeError, match=f"it is back at {bundles[0].name}"):
-            session.ask("activate", name=name, max_memory_mb=500, window_s=1, service=None)
+            session.ask("activate", name=name, max_memory_mb=500, window_s=1, options=None)
     (flashed.root / "home").unlink()
     assert flashed.current() == bundles[0].name
     assert flashed.flash(bundles[1])["changed"]

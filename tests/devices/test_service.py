@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.devices.flash import FlashOptions, flash, rollback, status
-from edge.devices.reach import UnreachableError
+from edge.devices.reach import Session, UnreachableError
 from edge.errors import EdgeError
 
 pytestmark = [pytest.mark.device, pytest.mark.timeout(1800)]
@@ -140,15 +140,18 @@ def test_another_version_takes_its_place_and_goes_again(
     done = put(config, "default-float32", with_runtime=True)
     assert done["use"]["seconds"] >= 3
     assert running(there) == done["version"] != first
-    back = rollback("box", FlashOptions(config=config, window_s=3))
+    back = rollback("box", FlashOptions(config=config, window_s=3), say=lambda sentence: None)
     assert back["version"] == first == running(there)
 
 
 def test_one_that_is_ill_is_taken_back(
     first: str, config: Path, there: Callable[[str], str]
 ) -> None:
-    with pytest.raises(EdgeError, match=f"MB of memory, 20 are allowed; it is back at {first}"):
-        put(config, "default-float32", with_runtime=True, max_memory_mb=20)
+    name = put(config, "default-float32", with_runtime=True, dry_run=True)["version"]
+    with Session("box", config=config) as session:
+        session.ask("begin", patience_s=5)
+        with pytest.raises(EdgeError, match=f"of memory, 20 are allowed; it is back at {first}"):
+            session.ask("activate", name=name, max_memory_mb=20, window_s=3, options=None)
     assert running(there) == first
     assert status("box", config=config)["journal"][-1]["event"] == "rolled back"
 
@@ -214,7 +217,7 @@ def test_a_first_service_that_was_killed_is_none(
 ) -> None:
     """A version ran without one, and does so again."""
     there("sudo systemctl disable --now edge; sudo rm /etc/systemd/system/edge.service; "
-          "sudo systemctl daemon-reload; rm -r ~/.local/share/edge/options")  # fmt: skip
+          "sudo systemctl daemon-reload; rm -r ~/.local/share/edge/services")  # fmt: skip
     put(config, "default", with_runtime=True)
     assert status("box", config=config)["service"] is None
     fault.write_text("'restart'")

@@ -116,7 +116,7 @@ def test_what_fails_there_is_said_here(board, tmp_path: Path) -> None:
 def test_a_board_without_edge_is_told(device, portraits: Path) -> None:
     done = edge(device, "evaluate", "default", "--data", portraits, "--host", "board")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
-        1, "hint: edge flash default board --with-runtime"
+        1, f"hint: edge flash default board --with-runtime --ssh-config {device.config}"
     )  # fmt: skip
 
 
