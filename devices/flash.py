@@ -240,6 +240,11 @@ def _put(
     taken = _begin(session, options, say)
     name = _make(session, bundle, facts, options)
     tested = _test(session, name, options)
+    if tested is None and bundle.words["runtime"] is None:
+        raise EdgeError(
+            f"{session.host}: what edge runs in is damaged there",
+            "flash it again, and bring that as well: --with-runtime",
+        )
     if tested is None:
         say(f"{session.host}: what edge runs in is damaged there, and made anew")
         name = _make(session, bundle, facts, options)

@@ -36,7 +36,7 @@ _LOCAL = {"ansible_connection": "local", "ansible_become": False}
 _DESTINATION = (
     "{% if edge_host is defined %}{{ edge_host }}"
     "{% elif ansible_user is defined or ansible_port is defined %}"
-    "ssh://{{ (ansible_user ~ '@') if ansible_user is defined else '' }}"
+    "ssh://{{ (ansible_user | urlencode ~ '@') if ansible_user is defined else '' }}"
     "{% set name = ansible_host | default(inventory_hostname) %}"
     "{{ '[' ~ name ~ ']' if ':' in name else name }}"
     "{{ (':' ~ ansible_port) if ansible_port is defined else '' }}"
@@ -226,7 +226,8 @@ def _report(folder: Path, name: str) -> dict[str, Any] | None:
     told = {key: words for key, _, words in (line.partition(": ") for line in lines)}
     error = told.get("error", lines[-1] if lines else "it ended without a word")
     host = base.with_suffix(".host").read_text().strip()
-    return {"error": error.removeprefix(f"{host}: "), "hint": told.get("hint", "")}
+    hint = told.get("hint", "flash this one alone")
+    return {"error": error.removeprefix(f"{host}: "), "hint": hint}
 
 
 def _counted(reports: dict[str, dict[str, Any] | None]) -> dict[str, int]:

@@ -67,10 +67,11 @@ def begin(board: Board, patience_s: float) -> dict[str, Any]:
         time.sleep(1)
     board.data = Impatient(board.data, _SILENCE_S)
     left = board.store.trial()
+    switched = left is not None and board.store.pointed("current") == left["to"]
     current = board.store.fail_trial("the flash was interrupted")
     Service(board.store).catch_up()
     board.store.clean()
-    return {"current": current, "taken_back": left and left["to"]}
+    return {"current": current, "taken_back": left["to"] if left and switched else None}
 
 
 def stage(
@@ -136,6 +137,7 @@ def test(
     except RefusedError as error:
         if distrust(board.store, name):
             board.store.note("damaged", runtime=board.store.runtime_of(name))
+            board.store.prune()
             return None
         board.store.note("refused", to=name, why=error.message)
         board.store.prune()

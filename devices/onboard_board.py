@@ -68,6 +68,7 @@ class Board:
         self.incoming: Incoming | None = None
         self.work: Path | None = None
         self.data: Any = data
+        self._line: Any = data
         self._out = out
 
     def answer(self, **words: Any) -> None:
@@ -78,8 +79,8 @@ class Board:
 
     def has_lost_asker(self, *, wait_s: float) -> bool:
         """Wait a little for who asks to go; nothing may be asked meanwhile."""
-        readable, _, _ = select.select([self.data], [], [], wait_s)
-        return bool(readable) and not self.data.peek(1)
+        readable, _, _ = select.select([self._line], [], [], wait_s)
+        return bool(readable) and not self._line.peek(1)
 
     @property
     def bundle(self) -> Incoming:

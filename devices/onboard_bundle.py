@@ -143,8 +143,9 @@ class Incoming:
             return False
 
     def keep_signature(self, name: str) -> None:
-        """Let a version that is there have the signature that came now."""
-        if self._signature is not None and id_in(name) == self.id:
+        """Let a version that is there have the signature that came now, if that was verified."""
+        known = (self._store.root / SIGNERS).exists()
+        if self._signature is not None and id_in(name) == self.id and known:
             self._store.write(f"versions/{name}/{SIGNATURE}", self._signature.encode())
 
     def clear_staging(self) -> None:

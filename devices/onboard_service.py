@@ -19,8 +19,9 @@ from edge.devices.onboard_unit import (
     PLACE,
     UNIT,
     as_root,
-    checked,
+    enable_unit,
     install_unit,
+    is_enabled,
     last_words,
     read_unit,
     remove_unit,
@@ -50,6 +51,7 @@ class Service:
         self._store = store
         self._program = store.root / "start.py"
         self._before = self._text = read_unit()
+        self._was_enabled = is_enabled()
         self._start: str | None = None
 
     @property
@@ -126,7 +128,7 @@ class Service:
         text = with_most_memory(self._text, self._before)
         if text != self._before:
             install_unit(text)
-        checked(as_root("systemctl", "enable", "--quiet", UNIT), "enable the service")
+        enable_unit()
 
     def settle(self) -> None:
         """Give the unit its last form, since the version has proven itself."""
@@ -145,6 +147,8 @@ class Service:
         with suppress(RefusedError):  # no worse than it was
             if self._before is not None and self._before != read_unit():
                 install_unit(self._before)
+            if not self._was_enabled:
+                as_root("systemctl", "disable", "--quiet", UNIT)
             if ran:
                 self.restart()
             else:

@@ -116,6 +116,21 @@ def install_unit(text: str) -> None:
     checked(as_root("systemctl", "daemon-reload"), "reload systemd")
 
 
+def enable_unit() -> None:
+    """Have the unit start at boot, for good.
+
+    Raises:
+        RefusedError: That fails.
+    """
+    checked(as_root("systemctl", "enable", "--quiet", UNIT), "enable the service")
+    checked(as_root("sync", *map(str, PLACE.parent.glob("*.wants"))), "enable the service")
+
+
+def is_enabled() -> bool:
+    """Tell whether the unit starts at boot."""
+    return any(PLACE.parent.glob(f"*.wants/{UNIT}"))
+
+
 def remove_unit() -> None:
     """Have there be no unit, if this user may."""
     as_root("systemctl", "disable", "--now", "--quiet", UNIT)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +96,18 @@ def altered(name: str) -> RefusedError:
 
 
 def digest(path: Path) -> str | None:
-    """Return the sha256 of a plain file; None where there is none, or something else."""
+    """Return the sha256 of a plain file; None where there is none, it cannot be read, or a link."""
     try:
         # A link would be followed to what may change.
         descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            total = hashlib.sha256()
+            for block in iter(lambda: file.read(_BLOCK), b""):
+                total.update(block)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return None
-        total = hashlib.sha256()
-        for block in iter(lambda: file.read(_BLOCK), b""):
-            total.update(block)
     return total.hexdigest()
 
 
@@ -133,15 +134,8 @@ def is_runtime_intact(folder: Path) -> bool:
     """Tell whether a virtual environment is as it was made, byte for byte; seconds on a board."""
     outline = _outline(folder)
     return outline is not None and all(
-        _digest(folder / name) == outline[name][1] for name in outline
+        digest(folder / name) == outline[name][1] for name in outline
     )
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return digest(path)
-    except OSError:  # a disk that has lost what it held
-        return ""
 
 
 def _outline(folder: Path) -> dict[str, list[Any]] | None:
@@ -160,6 +154,7 @@ def _sizes(folder: Path) -> dict[str, int]:
         folders[:] = [name for name in folders if name != "__pycache__"]
         for name in names:
             path = Path(place) / name
-            if name != COMPLETE:
-                found[str(path.relative_to(folder))] = path.lstat().st_size
+            with suppress(OSError):  # a disk that has lost what it held
+                if name != COMPLETE:
+                    found[str(path.relative_to(folder))] = path.lstat().st_size
     return found

@@ -50,8 +50,8 @@ _OPTIONS = (
 
 Hear = Callable[[dict[str, Any]], None]
 
-# Nothing that a shell, or whoever else hands it on, takes for its own.
-_PLAIN = re.compile(r"[\w.@:%\[\]/+~-]+")
+# What a shell takes for its own: to one ssh may hand on who goes where.
+_FOR_A_SHELL = re.compile(r"[\s\x00-\x1f\"'`$;&<>|(){}]")
 # What is said again once it is known to be the end.
 _ERROR = re.compile("(error|hint): ")
 _LOOKS, _LOOK_EVERY_S = 20, 0.1
@@ -82,29 +82,34 @@ def ssh_command(host: str, *, config: Path | None = None) -> list[str]:
 
 def _destination(host: str) -> list[str]:
     """Return a host as words of ssh; not all of its releases read an IPv6 address with a port."""
-    wrong = EdgeError(
+    if host.startswith("ssh://"):
+        try:
+            found = urlsplit(host)
+            port, more = found.port, bool(found.password or found.path.strip("/") or found.query)
+        except ValueError:
+            raise _no_host(host) from None
+        user, at, name = found.netloc.rpartition("@")
+        # As it was written: an alias may have capitals.
+        name, user = re.sub(r":\d*$", "", name), unquote(user)
+        words = ["-p", f"{port}"] if port is not None else []
+    else:
+        user, at, name = host.rpartition("@")
+        # Of ssh's own form, which has no port.
+        more, words = name.count(":") == 1 or "]:" in name, []
+    bracketed = re.fullmatch(r"\[(.*)\]", name)
+    name = bracketed[1] if bracketed else name
+    whole = f"{user}{at}{name}"
+    if not name or bool(at) != bool(user) or more or "-" in (whole[:1], name[:1]):
+        raise _no_host(host)
+    if _FOR_A_SHELL.search(whole):
+        raise _no_host(host)
+    return [*words, "--", whole]
+
+
+def _no_host(host: str) -> EdgeError:
+    return EdgeError(
         f"{host!r} is no host", "write it as for ssh: pi@192.168.1.7, or ssh://pi@192.168.1.7:2222"
     )
-    if not _PLAIN.fullmatch(host):
-        raise wrong
-    if not host.startswith("ssh://"):
-        user, at, name = host.rpartition("@")
-        name = name[1:-1] if name.startswith("[") and name.endswith("]") else name
-        has_port = name.count(":") == 1 or "]:" in name
-        if not name or host.startswith("-") or has_port or (at and not user):
-            raise wrong
-        return ["--", f"{user}{at}{name}"]
-    try:
-        found = urlsplit(host)
-        name, port = found.hostname or "", found.port
-    except ValueError:
-        raise wrong from None
-    if not name or name.startswith("-") or found.path.strip("/"):
-        raise wrong
-    # As it was written: an alias may have capitals.
-    name = re.search(re.escape(name), host, re.IGNORECASE)[0]  # type: ignore[index]
-    user = f"{unquote(found.username)}@" if found.username else ""
-    return [*(["-p", f"{port}"] if port is not None else []), "--", user + name]
 
 
 class Session:
@@ -144,7 +149,19 @@ class Session:
         # A menu, or a shell that runs nothing, says neither yes nor no.
         self._has_given_up = False
         self._silent = threading.Timer(_PATIENCE_S, self._give_up)
+        self._silent.daemon = True
         self._silent.start()
+        try:
+            self._greet()
+        except BaseException:
+            self._process.kill()
+            self.close()
+            raise
+        self._silent.cancel()
+        self._hear_errors = hear_errors
+
+    def _greet(self) -> None:
+        """Have the board's Python execute the modules, and wait until it has."""
         program = _program()
         self._write(b"%d\n" % len(program) + program)
         hello = {"root": os.environ.get("EDGE_DEVICE_ROOT", ""), "token": token_hex(8)}
@@ -152,8 +169,6 @@ class Session:
         # What a login shell has to say comes first.
         while self._line().strip() != f'{{"ready": "{hello["token"]}"}}'.encode():
             pass
-        self._silent.cancel()
-        self._hear_errors = hear_errors
 
     def ask(
         self, do: str, *, body: IO[bytes] | None = None, advance: Advance | None = None,

@@ -49,7 +49,9 @@ def _flash_lines(done: Mapping[str, Any]) -> list[str]:
         place = f" in place of {other}" if other else ""
         would = f"{done['would_send_bytes'] / 1e6:,.2f} MB would be sent"
         return [f"{host}: {version} would run{place}; {would}"]
-    if not done["changed"]:
+    if version is None:
+        lines = [f"{host}: nothing runs there any more{sent}"]
+    elif not done["changed"]:
         lines = [f"{host}: {version} runs already{sent}"]
     else:
         place = f", in place of {done['replaced']}" if done.get("replaced") else ""

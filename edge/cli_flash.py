@@ -189,8 +189,11 @@ def _is_model(word: str) -> bool:
     from edge.modelfile import bundled_models
 
     path = Path(word)
-    file = path.is_file() and path.suffix == ".tflite"
-    return word in bundled_models() or file or (path / "manifest.json").is_file()
+    try:
+        file = path.is_file() and path.suffix == ".tflite"
+        return word in bundled_models() or file or (path / "manifest.json").is_file()
+    except OSError:  # too long for the name of a file
+        return False
 
 
 def _words(options: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from edge.devices.bundle import make_bundle, read_bundle, sign
 from edge.devices.flash import FlashOptions, flash
 from edge.devices.onboard_bundle import SIGNERS, Incoming, check_signature, read_manifest
 from edge.devices.onboard_store import RefusedError, Store
-from edge.devices.onboard_whole import is_whole, verify
+from edge.devices.onboard_whole import digest, is_whole, verify
 from edge.devices.reach import Session
 from edge.errors import EdgeError
 
@@ -262,6 +262,8 @@ def test_a_version_is_whole_or_it_is_not(bundles, tmp_path) -> None:
             verify(version)
         (version / name).unlink()
     assert is_whole(version)
+    # What a disk has lost is not there.
+    assert digest(Path("/proc/self/mem")) is None
     (version / "golden").rename(tmp_path / "golden")
     (version / "golden").symlink_to(tmp_path / "golden")
     assert not is_whole(version)

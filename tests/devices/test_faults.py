@@ -337,6 +337,11 @@ def test_a_runtime_with_a_spoiled_file_is_made_anew_at_once(device) -> None:
     device.flash("default", with_runtime=True)
     [spoiled] = device.root.glob("runtimes/*/lib/python3*/site-packages/numpy/__init__.py")
     spoiled.write_bytes(b"\0" * spoiled.stat().st_size)
+    # Without wheels there is nothing to make it of.
+    for _ in range(2):
+        error = device.refused("default-float32")
+        assert ("is damaged there" in error.message, "--with-runtime" in error.hint) == (True, True)
+        assert len(list((device.root / "versions").iterdir())) == 1
     done = device.flash("default", with_runtime=True)
     assert done["smoke"]["faces"]
     subprocess.run([device.root / "current" / "edge", "run", "--demo", "--frames", "2"],

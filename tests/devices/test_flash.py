@@ -98,6 +98,22 @@ def test_after_a_flash_that_was_cut_off_one_goes_back_by_one(flashed, bundles) -
     assert flashed.status()["previous"]["version"] == bundles[0].name
 
 
+def test_the_first_flash_that_was_cut_off_leaves_nothing_to_go_back_to(board, bundles) -> None:
+    name = board.make(bundles[0])
+    Store(board.root).begin_trial(name, None)
+    done = board.edge("flash", "--rollback", "board")
+    assert (done.returncode, "nothing runs there any more" in done.stdout) == (0, True)
+    assert board.current() is None
+
+
+def test_a_signature_of_a_stranger_takes_the_place_of_none(flashed, bundles, keys) -> None:
+    flashed.flash(bundles[1], key=keys / "user")
+    flashed.flash(bundles[1], key=keys / "stranger")
+    flashed.flash(bundles[0], key=keys / "user")
+    trust(flashed.host, keys / "user.pub", config=flashed.config)
+    assert flashed.roll_back()["version"] == bundles[1].name
+
+
 def test_nothing_is_gone_back_to_where_nothing_is(board) -> None:
     with pytest.raises(EdgeError, match="no version before"):
         board.roll_back()

@@ -1,7 +1,10 @@
 """Reaching a board: over a real ssh server, and in words where it cannot be."""
 
+import os
 import platform
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -156,3 +159,51 @@ def test_nobody_is_asked_for_a_passphrase(
     assert "passphrase has to be in your agent" in error.hint
     assert time.monotonic() - begun < 10
     assert not asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("kitchen", ["--", "kitchen"]),
+        ("pi@[::1]", ["--", "pi@::1"]),
+        ("fe80::1%eth0", ["--", "fe80::1%eth0"]),
+        ("ssh://pi@[::1]:2222", ["-p", "2222", "--", "pi@::1"]),
+        ("ssh://Pi4@pi4", ["--", "Pi4@pi4"]),
+        ("ssh://kitchen@Kitchen:22/", ["-p", "22", "--", "kitchen@Kitchen"]),
+        (r"DOMAIN\user@host", ["--", r"DOMAIN\user@host"]),
+        ("ssh://DOMAIN%5Cuser@host", ["--", r"DOMAIN\user@host"]),
+        ("me@there@jump", ["--", "me@there@jump"]),
+        ("ssh://u@\u0130x", ["--", "u@\u0130x"]),
+    ],
+)
+def test_hosts_are_those_of_ssh(host: str, words: list[str]) -> None:
+    command = ssh_command(host)
+    assert command[-len(words) :] == words
+    assert ("-p" in command) == ("-p" in words)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "-v", "pi@", "@pi", "pi@-x", "pi:22", "[::1]:22", "ssh://", "ssh://pi:22x", "ssh://pi:99999",
+     "ssh://a:b@pi", "ssh://pi/x", "ssh://-x", "ssh://%2Dx@pi", "a b", "$(x)", "ssh://%60id%60@pi",
+     "{{ x }}"],
+)  # fmt: skip
+def test_what_is_no_host(host: str) -> None:
+    with pytest.raises(EdgeError, match="is no host"):
+        ssh_command(host)
+
+
+def test_who_interrupts_a_silent_board_does_not_wait(start_device, tmp_path) -> None:
+    device = start_device(tmp_path / "board", f"ForceCommand touch {tmp_path}/in; sleep 30")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge", "devices", "status", "board"], stderr=subprocess.PIPE,
+        env=os.environ | {"EDGE_SSH_CONFIG": str(device.config)},
+    )  # fmt: skip
+    while not (tmp_path / "in").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    [ssh] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert not Path(f"/proc/{ssh}").exists()

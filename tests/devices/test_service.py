@@ -177,6 +177,17 @@ def test_what_never_proved_itself_is_gone_after_a_power_cut(
     assert status("box", config=config)["journal"][-1]["why"].startswith("the service started")
 
 
+def test_one_that_was_stopped_for_good_stays_so(
+    first: str, config: Path, there: Callable[[str], str]
+) -> None:
+    there("sudo systemctl disable --now edge")
+    with pytest.raises(EdgeError, match="does not start"):
+        put(config, "default", with_runtime=True, service=("--camera", "7", "--until-lost"))
+    assert there("systemctl is-active edge; systemctl is-enabled edge") == "inactive\ndisabled"
+    assert put(config, "default-float32", with_runtime=True)["use"]["frames"] == 30
+    assert there("systemctl is-active edge; systemctl is-enabled edge") == "inactive\ndisabled"
+
+
 def test_wherever_a_flash_is_killed_a_version_runs_with_its_own_options(
     first: str, config: Path, there: Callable[[str], str], fault: Path
 ) -> None:
