@@ -121,7 +121,10 @@ def start_device(keys: Path) -> Iterator[Callable[..., Device]]:
         folder.mkdir(parents=True, exist_ok=True)
         port, root = free_port(), folder / "root"
         path = environment.pop("PATH", PATH)
-        variables = {"EDGE_DEVICE_ROOT": str(root), "EDGE_TEST_PATH": path, **environment}
+        # A bash that is not the first one leaves the user's own start-up files alone, which may
+        # hold locks, and keep them when they are killed.
+        variables = {"EDGE_DEVICE_ROOT": str(root), "EDGE_TEST_PATH": path, "SHLVL": "1",
+                     **environment}  # fmt: skip
         words = " ".join(f'"{name}={value}"' for name, value in variables.items())
         # Whatever a login shell of this machine's user makes of PATH.
         forced = 'PATH=$EDGE_TEST_PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'

@@ -184,7 +184,8 @@ def test_one_that_was_stopped_for_good_stays_so(
     with pytest.raises(EdgeError, match="does not start"):
         put(config, "default", with_runtime=True, service=("--camera", "7", "--until-lost"))
     assert there("systemctl is-active edge; systemctl is-enabled edge") == "inactive\ndisabled"
-    assert put(config, "default-float32", with_runtime=True)["use"]["frames"] == 30
+    put(config, "default-float32", with_runtime=True)
+    assert put(config, "default", with_runtime=True)["use"]["frames"] == 30
     assert there("systemctl is-active edge; systemctl is-enabled edge") == "inactive\ndisabled"
 
 
