@@ -175,14 +175,14 @@ def status(host: str, *, config: Path | None = None) -> dict[str, Any]:
 
 
 def trust(
-    host: str, key: Path, *, distrust: bool = False, config: Path | None = None
+    host: str, key: Path, *, remove: bool = False, config: Path | None = None
 ) -> dict[str, Any]:
     """Have a board take only bundles that are signed, with this key or others it trusts.
 
     Args:
         host: As ssh takes it.
         key: The file of a public key.
-        distrust: Take it no longer; without any key left, unsigned bundles are taken again.
+        remove: Trust it no longer; without any key left, unsigned bundles are taken again.
         config: An ssh configuration in place of the user's own.
 
     Returns:
@@ -194,8 +194,8 @@ def trust(
     words = public_key(key)
     with Session(host, config=config) as session:
         session.ask("begin", patience_s=0)
-        done = session.ask("trust", key=words, distrust=distrust)
-    if distrust and not done["known"]:
+        done = session.ask("trust", key=words, remove=remove)
+    if remove and not done["known"]:
         raise EdgeError(f"{host} does not trust {key}", f"edge devices status {host}")
     return {"host": host, "trusted_keys": done["keys"]}
 

@@ -23,11 +23,7 @@ from edge.devices.onboard_bundle import Body, Incoming
 from edge.devices.onboard_manifest import IDENTITY, NAMESPACE, SIGNERS, check_signature
 from edge.devices.onboard_probe import facts, find_edge, free_mb, version
 from edge.devices.onboard_service import Service, watched
-from edge.devices.onboard_store import (
-    MANIFEST,
-    SIGNATURE,
-    RefusedError,
-)
+from edge.devices.onboard_store import MANIFEST, SIGNATURE, RefusedError
 from edge.devices.onboard_trial import distrust, install, smoke, use
 from edge.devices.onboard_whole import is_ready, verify
 from edge.devices.onboard_work import run, take
@@ -284,7 +280,7 @@ def status(board: Board) -> dict[str, Any]:
     }
 
 
-def trust(board: Board, key: str, distrust: bool) -> dict[str, Any]:
+def trust(board: Board, key: str, remove: bool) -> dict[str, Any]:
     """Let bundles come that are signed with a key, or no longer.
 
     From the first one on none comes that is not signed; with the last one that is over.
@@ -293,14 +289,14 @@ def trust(board: Board, key: str, distrust: bool) -> dict[str, Any]:
         The keys that are trusted now, and whether this one was before.
     """
     before = _trusted(board)
-    after = [kept for kept in before if kept != key] + [key] * (not distrust)
+    after = [kept for kept in before if kept != key] + [key] * (not remove)
     if after:
         lines = [f'{IDENTITY} namespaces="{NAMESPACE}" {kept}\n' for kept in after]
         board.store.write(SIGNERS, "".join(lines).encode())
     else:
         board.store.remove(SIGNERS)
     if set(after) != set(before):
-        board.store.note("distrusts" if distrust else "trusts", key=key)
+        board.store.note("distrusts" if remove else "trusts", key=key)
     return {"keys": after, "known": key in before}
 
 
@@ -317,8 +313,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
     one.__name__: one
     for one in (
         probe, edge_version, run, take, may_serve, begin, stage, receive, make, test, activate,
-        rollback,
-        status, trust,
+        rollback, status, trust,
     )
 }  # fmt: skip
 

@@ -129,7 +129,7 @@ def devices_trust(
     from edge.devices.flash import trust
     from edge.devices.tables import trust_report
 
-    done = trust(host, key, distrust=remove, config=ssh_config)
+    done = trust(host, key, remove=remove, config=ssh_config)
     print_result(done, trust_report, as_json)
 
 

@@ -59,8 +59,7 @@ class Device:
         with Session(self.host, config=self.config) as session:
             session.ask("begin", patience_s=0)
             whole = read_bundle(bundle)
-            staged = session.ask("stage", manifest=whole.manifest, signature=None,
-                                 no_downgrade=False, dry=False)  # fmt: skip
+            staged = flashing._stage(session, whole, FlashOptions(), dry=False)
             flashing._send(session, whole, staged["missing"])
             return str(session.ask("make"))
 

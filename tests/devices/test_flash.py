@@ -256,13 +256,13 @@ def test_signed_bundles_alone_once_somebody_is_trusted(board, keys) -> None:
     # Another key beside it, and then in its place.
     trust(board.host, keys / "stranger.pub", config=board.config)
     assert not board.flash("default", key=keys / "stranger")["changed"]
-    done = trust(board.host, keys / "user.pub", distrust=True, config=board.config)
+    done = trust(board.host, keys / "user.pub", remove=True, config=board.config)
     assert [key.split()[0] for key in done["trusted_keys"]] == ["ssh-ed25519"]
     assert board.status()["trusted_keys"] == done["trusted_keys"]
     assert "not of one who may sign" in board.refused("default", key=keys / "user").message
     with pytest.raises(EdgeError, match="does not trust"):
-        trust(board.host, keys / "user.pub", distrust=True, config=board.config)
-    trust(board.host, keys / "stranger.pub", distrust=True, config=board.config)
+        trust(board.host, keys / "user.pub", remove=True, config=board.config)
+    trust(board.host, keys / "stranger.pub", remove=True, config=board.config)
     assert not board.flash(unsigned)["changed"]
 
 
